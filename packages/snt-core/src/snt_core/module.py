@@ -1,0 +1,559 @@
+"""`AbstractModule`: what every module is."""
+
+from __future__ import annotations
+
+import abc
+import functools
+import inspect
+import types
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+import tensorflow as tf
+import tensorflow.compat.v1 as tf1
+
+from snt_core import scoping
+from snt_core.connections import (
+    SONNET_COLLECTION_NAME,
+    ConnectedSubGraph,
+    ModuleInfo,
+    notify_observers,
+)
+from snt_core.custom_getters.router import custom_getter_router
+from snt_core.definition_site import DefinitionSite
+from snt_core.errors import (
+    DifferentGraphError,
+    NotConnectedError,
+    NotInitializedError,
+    NotSupportedError,
+)
+from snt_core.naming import to_snake_case
+
+TRAINABLE_VARIABLES = scoping.TRAINABLE_VARIABLES
+
+
+class _Hook:
+    """A view of the base class's state that an attribute of a subclass may cover.
+
+    Programs set `self._graph` and the like for purposes of their own. The base class keeps its
+    state elsewhere, so that this does no harm.
+    """
+
+    def __init__(self, read: Callable[[Any], Any]) -> None:
+        self._read = read
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else self._read(instance)
+
+
+class _State:
+    """What the base class knows of a module, away from the attributes of subclasses."""
+
+    def __init__(self, scope: scoping.ModuleScope, original_name: str, custom_getter: Any) -> None:
+        self.scope = scope
+        self.original_name = original_name
+        self.custom_getter = custom_getter
+        self.defined_at = DefinitionSite(scope.name)
+        self.is_connected = False
+        self.graph: Any = None
+        self.is_eager = False
+        self.owned: dict[int, scoping.OwnedVariable] = {}
+        self.connected_subgraphs: list[ConnectedSubGraph] = []
+        self.function: Callable[..., Any] | None = None
+
+
+class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
+    """Base class of modules: configured when constructed, connected whenever called.
+
+    A subclass passes `name` to this constructor first of all, and implements `_build`. The first
+    call of a module makes its variables, all with `tf.compat.v1.get_variable` in the module's own
+    variable scope; each later call uses the same ones. This holds in graphs, eagerly, and inside
+    `tf.function`, whichever comes first. Modules that `_build` constructs are nested in the scope
+    of the module, and share their variables likewise.
+
+    A module is a `tf.Module`: attributes that hold modules or variables, and all variables of the
+    module's own scope, are saved by `tf.train.Checkpoint` and by SavedModel.
+
+    Args:
+        _sentinel: Keeps positional arguments out.
+        custom_getter: A custom getter as `tf.compat.v1.get_variable` knows it, or a mapping from
+            regular expressions to custom getters: the one whose expression matches the start of
+            a variable's name, as seen from the module's scope, is used. Getters apply to all
+            variables made inside the module and run at each connection.
+        name: Name of the module's scope; made unique among its neighbours. Default: the name of
+            the class in snake case.
+
+    Raises:
+        ValueError: If a positional argument is given.
+        TypeError: If `name` is not a string, or a custom getter cannot be called.
+
+    Example:
+        >>> import sonnet as snt
+        >>> import tensorflow as tf
+        >>> class Scale(snt.AbstractModule):
+        ...     def __init__(self, name="scale"):
+        ...         super().__init__(name=name)
+        ...
+        ...     def _build(self, inputs):
+        ...         factor = tf.compat.v1.get_variable("factor", [], initializer=tf.ones)
+        ...         return inputs * factor
+        >>> scale = Scale()
+        >>> scale(tf.constant([2.0, 3.0])).numpy().tolist()
+        [2.0, 3.0]
+        >>> [variable.name for variable in scale.get_variables()]
+        ['scale/factor:0']
+    """
+
+    # Subclasses with initialisers list the keys that their `initializers` may have.
+    POSSIBLE_INITIALIZER_KEYS: ClassVar[set[str]] = set()
+
+    def __init__(
+        self,
+        _sentinel: Any = None,
+        custom_getter: Any = None,
+        name: str | None = None,
+    ) -> None:
+        # The constructor of tf.Module is left out on purpose: it refuses names that Sonnet
+        # allows, and opens a name scope, which would change the names of operations.
+        if _sentinel is not None:
+            raise ValueError(
+                "Calls to the constructor of AbstractModule must be without positional arguments, "
+                f"got {_sentinel!r} without named arguments: write super().__init__(name=name)."
+            )
+        if name is None:
+            name = to_snake_case(type(self).__name__)
+        elif not isinstance(name, str):
+            raise TypeError(f"Name must be a string, got {name!r} of type {type(name).__name__}.")
+        _check_custom_getter(custom_getter)
+        scope = scoping.ModuleScope(name, functools.partial(_bind_custom_getter, custom_getter))
+        state = _State(scope, name, custom_getter)
+        self.__dict__["_snt_state"] = state
+        # Assigned as an attribute of a tf.Module, a dictionary of variables is saved and restored.
+        super().__setattr__("_variables_by_name", {})
+        build = self._build
+        self.__dict__["__doc__"] = build.__doc__ if build is not None else None
+        if build is not None:
+            self.__dict__["__call__"] = types.MethodType(_call_signed_as(build), self)
+
+    @abc.abstractmethod
+    def _build(self, *args: Any, **kwargs: Any) -> Any:
+        """Connects the module: makes its variables and computes its outputs."""
+
+    # Connection.
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Connects the module to inputs; the arguments are those of `_build`."""
+        state = self._snt_checked_state()
+        self._check_same_graph()
+        if state.function is None:
+            outputs = self._snt_connect(*args, **kwargs)
+        else:
+            outputs = state.function(*args, **kwargs)
+        connection = scoping.current_connection()
+        if connection is not None:
+            connection.met.update(state.owned)
+        return outputs
+
+    def _snt_connect(self, *args: Any, **kwargs: Any) -> Any:
+        state = self._snt_state
+        connection = scoping.Connection(self, state.scope, scoping.CALL)
+        with state.defined_at.in_errors(), connection:
+            name_scope = "" if tf.executing_eagerly() else tf1.get_default_graph().get_name_scope()
+            outputs = self._build(*args, **kwargs)
+        state.is_connected = True
+        if not tf.executing_eagerly():
+            self._add_connected_subgraph(self._build, outputs, name_scope, args, kwargs)
+        return outputs
+
+    def _enter_variable_scope(
+        self, reuse: bool | None = None, check_same_graph: bool = True
+    ) -> scoping.Connection:
+        """Enters the variable scope of the module, to make variables and submodules inside it.
+
+        Args:
+            reuse: Whether variables must exist already.
+            check_same_graph: Whether to bind the module to the current graph. Without, a module
+                can be constructed in one graph and connected in another.
+
+        Returns:
+            A context manager that gives the `tf.VariableScope`.
+        """
+        state = self._snt_checked_state()
+        if check_same_graph:
+            self._check_same_graph()
+        return scoping.Connection(self, state.scope, reuse=reuse or None)
+
+    def _call_method(
+        self, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Calls a method that owns variables; see `snt.reuse_variables`."""
+        state = self._snt_checked_state()
+        self._check_same_graph()
+        bound = types.MethodType(method, self)
+        with (
+            scoping.Connection(self, state.scope, entry=method),
+            scoping.method_name_scope(self.scope_name, method) as name_scope,
+        ):
+            outputs = bound(*args, **kwargs)
+        state.is_connected = True
+        if not tf.executing_eagerly():
+            self._add_connected_subgraph(bound, outputs, name_scope, args, kwargs)
+        return outputs
+
+    def defun(self) -> None:
+        """Turns each later call into a call of a `tf.function`.
+
+        `_build` then runs once for each signature of the inputs, and not at each call.
+        """
+        state = self._snt_checked_state()
+        if state.function is None:
+            state.function = tf.function(self._snt_connect)
+
+    def _snt_take(self, met: Iterable[scoping.OwnedVariable]) -> None:
+        """Takes over the variables that a connection met."""
+        state = self._snt_state
+        for owned in met:
+            if id(owned.variable) not in state.owned:
+                state.owned[id(owned.variable)] = owned
+                self._snt_track(owned.variable)
+
+    def _snt_track(self, variable: Any) -> None:
+        """Has a variable of the module's own scope saved and restored with the module."""
+        for part in scoping.parts_of(variable):
+            name = scoping.variable_name(part)
+            if scoping.is_inside(name, self.scope_name):
+                name = scoping.relative_name(name, self.scope_name)
+                if name not in self._variables_by_name:
+                    self._variables_by_name[name] = part
+
+    # Checks and records.
+
+    def _check_init_called(self) -> None:
+        self._snt_checked_state()
+
+    def _snt_checked_state(self) -> _State:
+        try:
+            return self._snt_state
+        except AttributeError:
+            raise NotInitializedError(
+                f"You may have forgotten to call super at the start of {type(self).__name__}"
+                ".__init__: the constructor of AbstractModule did not run."
+            ) from None
+
+    def _check_same_graph(self) -> None:
+        """Binds the module to the current graph, or checks that it is the one it was bound to.
+
+        Raises:
+            DifferentGraphError: If the module was first used in another graph, or first in a
+                graph and now eagerly, or the other way round.
+        """
+        state = self._snt_state
+        graph = scoping.outermost_graph()
+        if state.graph is None:
+            state.is_eager = graph is None
+            if graph is None:
+                state.graph = scoping.default_graph_outside_functions()
+                return
+            state.graph = graph
+            state.scope.adopt_graph()
+            info = ModuleInfo(
+                self.module_name,
+                self.scope_name,
+                f"{type(self).__module__}.{type(self).__name__}",
+                state.connected_subgraphs,
+            )
+            graph.add_to_collection(SONNET_COLLECTION_NAME, info)
+        elif state.is_eager != (graph is None) or not (state.is_eager or state.graph is graph):
+            here = "eagerly" if graph is None else f"in the graph {graph}"
+            there = "eagerly" if state.is_eager else f"in the graph {state.graph}"
+            raise DifferentGraphError(
+                "Cannot connect module to multiple Graphs. The module "
+                f"{self.scope_name!r} was first used {there}, and now {here}: its variables live "
+                "in one place. Construct another module for the other graph."
+            )
+
+    def _add_connected_subgraph(
+        self,
+        call_method: Callable[..., Any],
+        outputs: Any,
+        subgraph_name_scope: str,
+        inputs_args: tuple[Any, ...],
+        inputs_kwargs: dict[str, Any],
+    ) -> None:
+        """Records a connection, and reports it to the observers."""
+        bound = inspect.signature(call_method).bind(*inputs_args, **inputs_kwargs)
+        bound.apply_defaults()
+        bound.arguments.pop("self", None)
+        record = ConnectedSubGraph(self, subgraph_name_scope, dict(bound.arguments), outputs)
+        self._snt_subgraph_records().append(record)
+        notify_observers(record)
+
+    def _snt_subgraph_records(self) -> list[ConnectedSubGraph]:
+        state = self._snt_state
+        if not state.is_eager:
+            return state.connected_subgraphs
+        # The trace of a function: its symbolic tensors are kept with its graph, not for ever.
+        key = f"{SONNET_COLLECTION_NAME}/connected_subgraphs/{id(self)}"
+        return tf1.get_default_graph().get_collection_ref(key)
+
+    def _maybe_log(self, fstr: str, *args: Any, verbose: bool = False) -> None:
+        """Logs a message at level info, headed by the name of the scope, if `verbose`."""
+        if verbose:
+            tf1.logging.info("%s: " + fstr, self.scope_name, *args)
+
+    # Names and scopes.
+
+    @property
+    def module_name(self) -> str:
+        """Unique name of the module in the scope where it was constructed."""
+        return self._snt_state.scope.name.rpartition("/")[2]
+
+    @property
+    def name(self) -> str:
+        """Unique name of the module in the scope where it was constructed."""
+        return self.module_name
+
+    @property
+    def name_scope(self) -> Any:
+        """A name scope of the name of the module, as other `tf.Module`s have one."""
+        return tf.name_scope(self.module_name)
+
+    @property
+    def scope_name(self) -> str:
+        """Full name of the variable scope of the module."""
+        return self._snt_state.scope.name
+
+    @property
+    def variable_scope(self) -> Any:
+        """The `tf.VariableScope` of the module.
+
+        Raises:
+            NotConnectedError: If the module is not connected yet.
+        """
+        self._ensure_is_connected()
+        return self._snt_state.scope.variable_scope
+
+    @property
+    def graph(self) -> Any:
+        """The graph in which the module was first used, or None."""
+        return self._snt_state.graph
+
+    # Connections.
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the module, or one of its methods that make variables, was called."""
+        return self._snt_state.is_connected
+
+    def _ensure_is_connected(self) -> None:
+        if not self._snt_state.is_connected:
+            raise NotConnectedError(
+                f"Variables in {self.scope_name} not instantiated yet, connect the module first "
+                "before accessing them: they are made when it is called with inputs."
+            )
+
+    @property
+    def connected_subgraphs(self) -> tuple[ConnectedSubGraph, ...]:
+        """All connections of the module in its graph, or in the function being traced.
+
+        Raises:
+            NotSupportedError: In eager mode, where there is no graph.
+        """
+        if tf.executing_eagerly():
+            raise NotSupportedError("Connected sub-graphs are not tracked in eager mode.")
+        return tuple(self._snt_subgraph_records())
+
+    @property
+    def last_connected_subgraph(self) -> ConnectedSubGraph:
+        """The last connection of the module.
+
+        Raises:
+            NotSupportedError: In eager mode, where there is no graph.
+            NotConnectedError: If the module is not connected yet.
+        """
+        if tf.executing_eagerly():
+            raise NotSupportedError("Connected sub-graphs are not tracked in eager mode.")
+        self._ensure_is_connected()
+        return self._snt_subgraph_records()[-1]
+
+    @property
+    def name_scopes(self) -> tuple[str, ...]:
+        """The name scope of each connection.
+
+        Raises:
+            NotSupportedError: In eager mode, where there is no graph.
+        """
+        if tf.executing_eagerly():
+            raise NotSupportedError("The name_scopes property is not supported in eager mode.")
+        return tuple(record.name_scope for record in self._snt_subgraph_records())
+
+    @property
+    def defun_wrapped(self) -> bool:
+        """Whether `defun` was called."""
+        return self._snt_state.function is not None
+
+    # Variables.
+
+    @property
+    def variables(self) -> tuple[Any, ...]:
+        """All variables of the module and of the modules connected inside it, sorted by name.
+
+        Raises:
+            NotConnectedError: If the module is not connected yet.
+        """
+        self._ensure_is_connected()
+        owned = (entry.variable for entry in self._snt_state.owned.values())
+        return tuple(sorted(owned, key=lambda variable: variable.name))
+
+    @property
+    def trainable_variables(self) -> tuple[Any, ...]:
+        """Those of `variables` that are trainable.
+
+        Raises:
+            NotConnectedError: If the module is not connected yet.
+        """
+        return tuple(variable for variable in self.variables if variable.trainable)
+
+    @property
+    def non_trainable_variables(self) -> tuple[Any, ...]:
+        """Those of `variables` that are not trainable.
+
+        Raises:
+            NotConnectedError: If the module is not connected yet.
+        """
+        return tuple(variable for variable in self.variables if not variable.trainable)
+
+    def get_variables(self, collection: str = TRAINABLE_VARIABLES) -> tuple[Any, ...]:
+        """Returns the variables in the module's own scope, in order of creation.
+
+        Modules that were constructed elsewhere and only connected inside this one are not
+        included; see `get_all_variables`.
+
+        Args:
+            collection: Name of the graph collection to search; outside graphs, of the collection
+                that the variables were asked to be in.
+
+        Raises:
+            NotConnectedError: If the module is not connected yet.
+            NotSupportedError: In eager mode, if `defun` was called.
+        """
+        self._ensure_is_connected()
+        state = self._snt_state
+        if state.is_eager:
+            if state.function is not None:
+                raise NotSupportedError(
+                    "get_variables is not supported in eager mode for a module that is wrapped "
+                    "with defun; use the property `variables`."
+                )
+            return tuple(
+                owned.variable
+                for owned in state.owned.values()
+                if collection in owned.collections
+                and scoping.is_inside(owned.variable.name, self.scope_name)
+            )
+        members = filter(scoping.is_graph_variable, state.graph.get_collection(collection))
+        return tuple(v for v in members if scoping.is_inside(v.name, self.scope_name))
+
+    def get_all_variables(self, collection: str = TRAINABLE_VARIABLES) -> tuple[Any, ...]:
+        """Returns those of `variables` that are in a collection, sorted by name.
+
+        Args:
+            collection: As for `get_variables`.
+
+        Raises:
+            NotConnectedError: If the module is not connected yet.
+        """
+        variables = self.variables
+        state = self._snt_state
+        if state.is_eager:
+            if state.function is not None:
+                return ()
+            return tuple(v for v in variables if collection in state.owned[id(v)].collections)
+        members = {id(member) for member in state.graph.get_collection(collection)}
+        return tuple(variable for variable in variables if id(variable) in members)
+
+    @classmethod
+    def get_possible_initializer_keys(cls) -> set[str]:
+        """Returns the keys that the dictionary `initializers` of this class may have."""
+        return cls.POSSIBLE_INITIALIZER_KEYS
+
+    # What subclasses and the sister packages read; see `_Hook`.
+
+    _template = _Hook(lambda self: self._snt_state.scope)
+    _graph = _Hook(lambda self: self._snt_state.graph)
+    _is_connected = _Hook(lambda self: self._snt_state.is_connected)
+    _custom_getter = _Hook(lambda self: self._snt_state.custom_getter)
+    _original_name = _Hook(lambda self: self._snt_state.original_name)
+    _unique_name = _Hook(lambda self: self.module_name)
+    _all_variables = _Hook(lambda self: [o.variable for o in self._snt_state.owned.values()])
+    _call = _Hook(lambda self: self._snt_state.function or self._snt_connect)
+
+    # Objects.
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # tf.Module wraps containers, to see what is put into them. That is right for those that
+        # hold, or may come to hold, modules and variables; any other stays what it was.
+        if isinstance(value, (list, tuple, dict)) and value and not _holds_trackable(value):
+            if name in self.__dict__:
+                super().__delattr__(name)
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def __getstate__(self) -> Any:
+        raise NotSupportedError(
+            f"A module ({type(self).__name__}) cannot be "
+            "serialized or copied: its variables belong to it alone. Construct another from the "
+            "same configuration, and save variables with tf.train.Checkpoint or snt.get_saver."
+        )
+
+
+def _holds_trackable(value: Any) -> bool:
+    """Tells whether a container holds a module or a variable, at whatever depth."""
+    if isinstance(value, dict):
+        return any(_holds_trackable(item) for item in value.values())
+    if isinstance(value, (list, tuple)):
+        return any(_holds_trackable(item) for item in value)
+    return isinstance(value, (tf.Module, tf.Variable))
+
+
+def _check_custom_getter(custom_getter: Any) -> None:
+    getters = custom_getter.values() if isinstance(custom_getter, Mapping) else [custom_getter]
+    for getter in getters:
+        if not callable(getter) and custom_getter is not None:
+            raise TypeError(
+                f"Given custom_getter is not callable. Got {getter!r}; expected a function "
+                "(getter, name, *args, **kwargs), or a mapping from regular expressions to such."
+            )
+
+
+def _bind_custom_getter(custom_getter: Any, scope_name: str) -> Any:
+    """Returns the getter of a module; a mapping sees names as they are inside of `scope_name`."""
+    if isinstance(custom_getter, Mapping):
+        return custom_getter_router(
+            custom_getter, functools.partial(scoping.relative_name, scope_name=scope_name)
+        )
+    return custom_getter
+
+
+_signed_calls: weakref.WeakKeyDictionary[Any, Callable[..., Any]] = weakref.WeakKeyDictionary()
+
+
+def _call_signed_as(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a function that calls a module and has the signature of its `_build`."""
+    function = getattr(build, "__func__", build)
+    call = _signed_calls.get(function)
+    if call is None:
+
+        @functools.wraps(function)
+        def call(self: AbstractModule, *args: Any, **kwargs: Any) -> Any:
+            return self(*args, **kwargs)
+
+        signature = inspect.signature(function)
+        if function is build:  # not a method, so there is no `self` yet
+            first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+            signature = signature.replace(parameters=[first, *signature.parameters.values()])
+        call.__signature__ = signature  # type: ignore[attr-defined]
+        _signed_calls[function] = call
+    return call

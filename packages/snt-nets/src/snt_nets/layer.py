@@ -1,0 +1,83 @@
+"""`Layer`: what modules with variables of their own have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from snt_core.checks import check_initializers, check_partitioners, check_regularizers
+from snt_core.module import AbstractModule
+from snt_core.scoping import get_variable
+
+
+class Layer(AbstractModule):
+    """Base class of modules whose variables have initializers, partitioners and regularizers.
+
+    Args:
+        keys: The keys that the three dictionaries may have: the names of the variables.
+        initializers: Initializers by variable name.
+        partitioners: Partitioners by variable name; in graph mode and eagerly.
+        regularizers: Regularizers by variable name.
+        custom_getter: As for `snt.AbstractModule`.
+        name: Name of the module.
+
+    Raises:
+        TypeError: If a dictionary is not one, or a value in it cannot be called.
+        KeyError: If a dictionary has an unknown key.
+    """
+
+    def __init__(
+        self,
+        keys: set[str],
+        initializers: Mapping[str, Any] | None,
+        partitioners: Mapping[str, Any] | None,
+        regularizers: Mapping[str, Any] | None,
+        custom_getter: Any = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(custom_getter=custom_getter, name=name)
+        self.possible_keys = keys
+        self._given_initializers = check_initializers(initializers, keys)
+        self._partitioners = check_partitioners(partitioners, keys)
+        self._regularizers = check_regularizers(regularizers, keys)
+        self._default_initializers: dict[str, Any] = {}
+
+    def _layer_variable(
+        self, name: str, shape: Any, dtype: Any, default_initializer: Callable[[], Any]
+    ) -> Any:
+        """Returns a variable of the layer, which is made by the first connection.
+
+        Args:
+            name: Its name, one of the keys.
+            shape: Its shape.
+            dtype: Its type.
+            default_initializer: Called where the user gave no initializer.
+        """
+        initializer = self._given_initializers.get(name)
+        if initializer is None:
+            initializer = self._default_initializers.get(name)
+            if initializer is None:
+                initializer = self._default_initializers[name] = default_initializer()
+        return get_variable(
+            name,
+            shape=shape,
+            dtype=dtype,
+            initializer=initializer,
+            partitioner=self._partitioners.get(name),
+            regularizer=self._regularizers.get(name),
+        )
+
+    @property
+    def initializers(self) -> dict[str, Any]:
+        """Initializers by variable name; the default ones are there once they were needed."""
+        return {**self._given_initializers, **self._default_initializers}
+
+    @property
+    def partitioners(self) -> Mapping[str, Any]:
+        """Partitioners by variable name, as they were given."""
+        return self._partitioners
+
+    @property
+    def regularizers(self) -> dict[str, Any]:
+        """Regularizers by variable name."""
+        return self._regularizers

@@ -1,0 +1,1 @@
+"""Compiled operations of Sonnet. There are none so far: the package holds their place."""
