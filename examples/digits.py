@@ -144,5 +144,4 @@ def _plot_predictions(
         for spine in axes.spines.values():
             spine.set_color(GREEN if right else RED)
     for axes in figure.axes:
-        axes.set_xticks([])
-        axes.set_yticks([])
+        axes.set(xticks=[], yticks=[], visible=bool(axes.images))

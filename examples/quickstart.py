@@ -12,11 +12,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import sonnet as snt
 import tensorflow as tf
 from digits import NUM_CLASSES, Digits, Epoch, load_digits, plot_report
 from rich.console import Console
 from rich.progress import Progress
+
+import sonnet as snt
 
 BATCH_SIZE = 50
 IMAGES = tf.TensorSpec([None, 28, 28], tf.float32)
@@ -69,7 +70,7 @@ def train(model: DigitClassifier, digits: Digits, test: Digits, epochs: int, see
         return loss
 
     history = []
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, disable=not console.is_terminal) as progress:
         steps = progress.add_task("Training", total=epochs * (len(digits.labels) // BATCH_SIZE))
         for number in range(1, epochs + 1):
             losses = []

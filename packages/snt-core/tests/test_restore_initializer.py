@@ -84,6 +84,8 @@ def test_one_initializer_serves_several_scopes(checkpoint):
 
 @pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids=["eager", "function"])
 def test_scope_of_a_module(checkpoint, wrap):
+    tf1.reset_default_graph()  # module names are unique within it
+
     class Linear(AbstractModule):
         def _build(self, inputs):
             initializer = restore_initializer(checkpoint, "w")
@@ -132,9 +134,7 @@ def test_another_shape_is_an_error_when_the_variable_is_initialised(checkpoint, 
     initializer = restore_initializer(checkpoint, "w", scope="")
     with tf.Graph().as_default():
         variable = tf1.get_variable("w", shape, initializer=initializer)
-        with pytest.raises(
-            tf.errors.InvalidArgumentError, match=r"w/.*same_shape_as_in_checkpoint"
-        ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="same_shape_as_in_checkpoint"):
             initial_value(variable)
 
 

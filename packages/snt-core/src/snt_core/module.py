@@ -212,20 +212,18 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
 
     def _snt_take(self, met: Iterable[scoping.OwnedVariable]) -> None:
         """Takes over the variables that a connection met."""
-        state = self._snt_state
         for owned in met:
-            if id(owned.variable) not in state.owned:
-                state.owned[id(owned.variable)] = owned
-                self._snt_track(owned.variable)
+            self._snt_state.owned.setdefault(id(owned.variable), owned)
+            self._snt_track(owned)
 
-    def _snt_track(self, variable: Any) -> None:
+    def _snt_track(self, owned: scoping.OwnedVariable) -> None:
         """Has a variable of the module's own scope saved and restored with the module."""
-        for part in scoping.parts_of(variable):
-            name = scoping.variable_name(part)
-            if scoping.is_inside(name, self.scope_name):
-                name = scoping.relative_name(name, self.scope_name)
-                if name not in self._variables_by_name:
-                    self._variables_by_name[name] = part
+        if owned.name is None or not scoping.is_inside(owned.name, self.scope_name):
+            return
+        for part in owned.parts():
+            name = scoping.relative_name(part.name or "", self.scope_name)
+            if name not in self._variables_by_name:
+                self._variables_by_name[name] = part.variable
 
     # Checks and records.
 
@@ -543,17 +541,17 @@ _signed_calls: weakref.WeakKeyDictionary[Any, Callable[..., Any]] = weakref.Weak
 def _call_signed_as(build: Callable[..., Any]) -> Callable[..., Any]:
     """Returns a function that calls a module and has the signature of its `_build`."""
     function = getattr(build, "__func__", build)
-    call = _signed_calls.get(function)
-    if call is None:
+    if function in _signed_calls:
+        return _signed_calls[function]
 
-        @functools.wraps(function)
-        def call(self: AbstractModule, *args: Any, **kwargs: Any) -> Any:
-            return self(*args, **kwargs)
+    @functools.wraps(function)
+    def call(self: AbstractModule, *args: Any, **kwargs: Any) -> Any:
+        return self(*args, **kwargs)
 
-        signature = inspect.signature(function)
-        if function is build:  # not a method, so there is no `self` yet
-            first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-            signature = signature.replace(parameters=[first, *signature.parameters.values()])
-        call.__signature__ = signature  # type: ignore[attr-defined]
-        _signed_calls[function] = call
+    signature = inspect.signature(function)
+    if function is build:  # not a method, so there is no `self` yet
+        first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        signature = signature.replace(parameters=[first, *signature.parameters.values()])
+    call.__signature__ = signature  # type: ignore[attr-defined]
+    _signed_calls[function] = call
     return call

@@ -89,6 +89,7 @@ def reuse_variables(method: Method) -> Method:
             reuse[scope.name] = True
         return outputs
 
+    call.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
     return call  # type: ignore[return-value]
 
 

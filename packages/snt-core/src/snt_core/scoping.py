@@ -49,14 +49,27 @@ class OwnedVariable(NamedTuple):
     """A variable that a module has.
 
     Attributes:
-        variable: The variable.
+        variable: The variable, or a partitioned one.
+        name: Its full name among those got by `get_variable`, or None if it was made otherwise.
         collections: The graph collections that it was asked to be in, in whatever mode.
         in_graph: Whether it lives in a graph.
     """
 
     variable: Any
+    name: str | None
     collections: tuple[str, ...]
     in_graph: bool
+
+    def parts(self) -> list[OwnedVariable]:
+        """Returns the parts of a partitioned variable, or the variable itself, in a list."""
+        if isinstance(self.variable, tf.Variable):
+            return [self]
+        return [
+            self._replace(
+                variable=part, name=None if self.name is None else f"{self.name}/part_{i}"
+            )
+            for i, part in enumerate(self.variable)
+        ]
 
 
 class _ThreadConnections(threading.local):
@@ -128,11 +141,6 @@ def is_graph_variable(member: Any) -> bool:
     return isinstance(member, tf.Variable) and member.initializer is not None
 
 
-def parts_of(variable: Any) -> list[Any]:
-    """Returns the parts of a partitioned variable, or the variable itself in a list."""
-    return [variable] if isinstance(variable, tf.Variable) else list(variable)
-
-
 def live_variables(collection: str) -> list[Any]:
     """Returns the variables of all living modules outside graphs, in order of creation.
 
@@ -143,11 +151,11 @@ def live_variables(collection: str) -> list[Any]:
     """
     stores = sorted(_living_stores, key=lambda store: store.number)
     return [
-        part
+        part.variable
         for store in stores
         for owned in store.owned()
         if collection in owned.collections and not owned.in_graph
-        for part in parts_of(owned.variable)
+        for part in owned.parts()
     ]
 
 
@@ -265,12 +273,13 @@ class VariableStore:
         # From the graph of a function, or the body of a loop, out to where variables can live.
         with tf.init_scope(), _losses_reach_outermost_graph():
             variable = getter(name, shape=shape, dtype=dtype, **kwargs)
-        self._owned[name] = OwnedVariable(variable, requested_collections(kwargs), in_graph)
+        owned = OwnedVariable(variable, name, requested_collections(kwargs), in_graph)
+        self._owned[name] = owned
         if connection is not None:
             connection.created.append(name)
         for open_connection in _thread.connections:
             # Before its first use, since a checkpoint may be waiting to give it its value.
-            open_connection.owner._snt_track(variable)
+            open_connection.owner._snt_track(owned)
         return self.find(name, None, None)
 
 
@@ -331,6 +340,7 @@ class ModuleScope:
             pass
         self.name: str = made.name
         self.completed: set[Any] = set()
+        self.store: VariableStore
         enclosing = current_connection()
         if enclosing is not None and is_inside(self.name, enclosing.scope.name):
             self.store = enclosing.scope.store
@@ -348,6 +358,7 @@ class ModuleScope:
         made.set_custom_getter(self.getter)
         self.variable_scope = made
 
+    @tf.autograph.experimental.do_not_convert
     def adopt_graph(self) -> None:
         """Readies a scope that was made eagerly for use in a graph.
 
@@ -445,9 +456,11 @@ class Connection:
             self._contexts.__exit__(kind, error, trace)
 
     def meet(self, owned: OwnedVariable) -> None:
-        """Notes that the module has this variable, or these parts of a variable."""
-        for part in parts_of(owned.variable):
-            self.met.setdefault(id(part), owned._replace(variable=part))
+        """Notes that the module has this variable, or these parts of one."""
+        for part in owned.parts():
+            known = self.met.get(id(part.variable))
+            if known is None or known.name is None:  # the creation is seen before the name
+                self.met[id(part.variable)] = part
 
     def _default_reuse(self, contexts: contextlib.ExitStack) -> Any:
         scope = self.scope
@@ -472,7 +485,7 @@ class Connection:
             )
         variable = next_creator(**kwargs)
         in_graph = outermost_graph() is not None
-        self.meet(OwnedVariable(variable, requested_collections(kwargs), in_graph))
+        self.meet(OwnedVariable(variable, None, requested_collections(kwargs), in_graph))
         return variable
 
 

@@ -93,7 +93,7 @@ class AddBias(Layer, Transposable):
         )
         self._input_shape = input_shape
         # Not so for tensors, whose comparison is a tensor.
-        if isinstance(multiplier, numbers.Number) and multiplier == 1:
+        if isinstance(multiplier, numbers.Real) and multiplier == 1:
             return inputs + self._b
         return inputs + self._b * multiplier
 

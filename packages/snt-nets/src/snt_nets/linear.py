@@ -63,7 +63,7 @@ class Linear(Layer, Transposable):
         self._output_size = output_size
         self._use_bias = use_bias
         self._allow_many_batch_dims = allow_many_batch_dims
-        self._input_shape: tuple[int | None, ...] | None = None
+        self._input_shape: tuple[Any, ...] | None = None
         self._w: Any = None
         self._b: Any = None
 

@@ -38,12 +38,17 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
 import tensorflow as tf
 import tensorflow.compat.v1 as tf1
 
 from snt_core.custom_getters import posterior_records as records
 from snt_core.custom_getters.lifting import outside_control_flow
+from snt_core.custom_getters.posterior_estimates import (
+    EstimatorModes,
+    check_reparameterised,
+    estimate_weights,
+    takes_stateless_seed,
+)
 from snt_core.custom_getters.posterior_records import BayesianWeights, Distributions, Draw
 from snt_core.custom_getters.variational import (
     adaptive_gaussian_prior_builder,
@@ -74,20 +79,6 @@ __all__ = [
 ]
 
 _ALLOWED_DTYPES = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
-
-
-class EstimatorModes:
-    """What weights are: the values of `sampling_mode_tensor`.
-
-    Attributes:
-        sample: A new sample from the posterior.
-        mean: The mean of the posterior.
-        last_sample: The sample that was drawn last; for posteriors with a method `last_sample`.
-    """
-
-    sample = "sample"
-    mean = "mean"
-    last_sample = "last"
 
 
 class VariableMetadata(NamedTuple):
@@ -307,7 +298,7 @@ class _BayesByBackpropGetter:
         in_graph, eager = outermost_graph() is not None, tf.executing_eagerly()
         made = _Recorder(getter)
         posterior, posterior_vars = made.build(self.posterior_builder, name, args, kwargs)
-        _check_reparameterised(name, posterior)
+        check_reparameterised(name, posterior)
         weights = next((w for w in records.known_weights(name) if w.have(made.variables)), None)
         if weights is not None and eager:
             weights.hold(made.variables)
@@ -356,7 +347,7 @@ class _BayesByBackpropGetter:
 
     def _estimate_eagerly(self, weights: BayesianWeights, posterior: Any) -> tf.Tensor:
         """Draws for an eager connection, with noise that can be drawn again for the KL cost."""
-        if _takes_stateless_seed(posterior):
+        if takes_stateless_seed(posterior):
             if weights.noise_seed is None or self.fresh_noise_per_connection:
                 weights.noise_seed = tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32)
         elif not self.fresh_noise_per_connection:
@@ -370,7 +361,9 @@ class _BayesByBackpropGetter:
     def _estimate(self, weights: BayesianWeights, posterior: Any) -> tf.Tensor:
         seed = weights.noise_seed if tf.executing_eagerly() else None
         with tf1.name_scope(f"{weights.name}/estimate"):
-            estimate = tf.convert_to_tensor(_estimate(posterior, self.sampling_mode_tensor, seed))
+            estimate = tf.convert_to_tensor(
+                estimate_weights(posterior, self.sampling_mode_tensor, seed)
+            )
         if weights.shape.rank is None:  # asked for with values, which say the shape
             weights.shape = estimate.shape
         return estimate
@@ -401,56 +394,3 @@ class _Recorder:
             distribution, variables = built
             return distribution, variables
         return built, {key: self.variables[key] for key in self.variables if key not in before}
-
-
-def _check_reparameterised(name: str, posterior: Any) -> None:
-    # By its text, since the type is one of TensorFlow Probability, which may not be there.
-    kind = getattr(posterior, "reparameterization_type", None)
-    if "FULLY_REPARAMETERIZED" not in str(kind):
-        raise ValueError(
-            f"The posterior {posterior!r} of variable '{name}' is incompatible with Bayes by "
-            "Backprop: no gradient flows through its samples. Its reparameterization_type is "
-            f"{kind!r}, and must be FULLY_REPARAMETERIZED (that text will do)."
-        )
-
-
-def _takes_stateless_seed(posterior: Any) -> bool:
-    # Others may have a `seed` too, but mean by it what differs from call to call.
-    kinds = type(posterior).__mro__
-    return any(kind.__module__.startswith("tensorflow_probability.") for kind in kinds)
-
-
-def _estimate(posterior: Any, mode: Any, seed: tf.Tensor | None) -> tf.Tensor:
-    """Builds weights from the posterior.
-
-    Args:
-        posterior: The posterior distribution.
-        mode: See `sampling_mode_tensor` of `bayes_by_backprop_getter`.
-        seed: Stateless seed of the sample, shape `[2]`, or `None`.
-    """
-
-    def sample() -> tf.Tensor:
-        return posterior.sample() if seed is None else posterior.sample(seed=seed)
-
-    if mode is None:
-        return sample()
-    branches = {EstimatorModes.sample: sample, EstimatorModes.mean: posterior.mean}
-    if hasattr(posterior, "last_sample"):
-        branches[EstimatorModes.last_sample] = posterior.last_sample
-    mode = tf.convert_to_tensor(mode, tf.string)
-    static_mode = tf.get_static_value(mode)
-    if static_mode is not None:
-        branch = branches.get(tf.compat.as_text(np.asarray(static_mode).item()))
-        if branch is not None:
-            return branch()
-
-    valid = tf.debugging.Assert(
-        tf.reduce_any(tf.equal(mode, list(branches))),
-        ["Invalid posterior estimate mode.", mode, "Expected one of", list(branches)],
-    )
-    with tf.control_dependencies([valid]):
-        mode = tf.identity(mode)
-    return tf.case(
-        [(tf.equal(mode, key), branch) for key, branch in branches.items() if branch != sample],
-        default=sample,
-    )
