@@ -151,7 +151,6 @@ def test_nested_inputs_of_batch_apply(mode: Mode) -> None:
     ("module", "answer"),
     [
         (snt.nets.MLP([3]), "supported"),
-        (snt.nets.MLP, "maybe_supported"),
         (snt.Linear(3), "not_supported"),
         (snt.Sequential([snt.nets.MLP([3])]), "not_supported"),
         (snt.BatchApply(snt.Linear(3)), "maybe_supported"),

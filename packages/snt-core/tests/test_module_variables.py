@@ -129,3 +129,11 @@ class TestVariables:
             assert len(tf1.global_variables()) == 2
             assert left.is_connected
             assert right.is_connected
+
+    def test_capture(self, mode: Mode) -> None:
+        module = Scale()
+        with module._capture_variables():
+            captured = tf.Variable(1.0, trainable=False)
+        mode.run(module, ONES)
+        assert {id(v) for v in module.variables} == {id(captured), id(module.get_variables()[0])}
+        assert [id(v) for v in module.non_trainable_variables] == [id(captured)]

@@ -1,6 +1,5 @@
 """`AddBias`."""
 
-import contextlib
 import itertools
 
 import hypothesis
@@ -32,7 +31,7 @@ def array(*shape):
         ([1, 3], (3, 1, 5)),
         ([3, 1], (3, 1, 5)),
         ((-3, -2), (3, 4, 1)),
-        (iter([2]), (4, 1)),
+        (range(2, 3), (4, 1)),
     ],
 )
 def test_the_bias_varies_along_bias_dims(bias_dims, shape, mode):
@@ -69,15 +68,14 @@ def test_any_input_and_bias_dims(sizes, bias_dims, seed):
     static = [size if known else None for size, known in sizes]
     rank = len(shape)
     kept = set(range(1, rank)) if bias_dims is None else {dim % max(rank, 1) for dim in bias_dims}
-    outside = any(not -rank <= dim < rank for dim in bias_dims or [])
-    unknown = any(static[dim] is None for dim in kept) if not outside else False
+    misplaced = 0 in kept or any(not -rank <= dim < rank for dim in bias_dims or [])
     inputs = np.random.default_rng(seed).normal(size=shape)
     with tf.Graph().as_default(), tf1.Session() as session:
         placeholder = tf1.placeholder(tf.float64, static)
         module = snt.AddBias(bias_dims=bias_dims, initializers=NORMAL)
-        if outside or 0 in kept or rank < 2 or unknown:
-            wrong = ValueError if outside or 0 in kept else snt.IncompatibleShapeError
-            with pytest.raises(wrong if rank < 2 else ValueError):
+        if misplaced or rank < 2 or any(static[dim] is None for dim in kept):
+            too_flat = rank < 2 and not misplaced
+            with pytest.raises(snt.IncompatibleShapeError if too_flat else ValueError):
                 module(placeholder)
             assert not module.is_connected
             return
@@ -285,5 +283,5 @@ def test_the_bias_has_the_dtype_of_the_input(dtype, mode):
 
 
 def test_takes_no_custom_getter():
-    with contextlib.suppress(KeyError), pytest.raises(TypeError):
+    with pytest.raises(TypeError):
         snt.AddBias(custom_getter=lambda getter, *args, **kwargs: getter(*args, **kwargs))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import functools
 import inspect
 import types
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import tensorflow as tf
@@ -29,6 +30,7 @@ from snt_core.errors import (
     NotSupportedError,
 )
 from snt_core.naming import to_snake_case
+from snt_core.variables import notify_about_new_variables
 
 TRAINABLE_VARIABLES = scoping.TRAINABLE_VARIABLES
 
@@ -184,6 +186,18 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
             self._check_same_graph()
         return scoping.Connection(self, state.scope, reuse=reuse or None)
 
+    @contextlib.contextmanager
+    def _capture_variables(self) -> Iterator[None]:
+        """Takes each variable that is made inside the context for one of the module."""
+
+        def take(variable: Any) -> None:
+            in_graph = scoping.outermost_graph() is not None
+            collections = scoping.requested_collections({"trainable": variable.trainable})
+            self._snt_take([scoping.OwnedVariable(variable, None, collections, in_graph)])
+
+        with notify_about_new_variables(take):
+            yield
+
     def _call_method(
         self, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
@@ -212,9 +226,11 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
 
     def _snt_take(self, met: Iterable[scoping.OwnedVariable]) -> None:
         """Takes over the variables that a connection met."""
+        known = self._snt_state.owned
         for owned in met:
-            self._snt_state.owned.setdefault(id(owned.variable), owned)
-            self._snt_track(owned)
+            if id(owned.variable) not in known:
+                known[id(owned.variable)] = owned
+                self._snt_track(owned)
 
     def _snt_track(self, owned: scoping.OwnedVariable) -> None:
         """Has a variable of the module's own scope saved and restored with the module."""
@@ -492,10 +508,10 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
     def __setattr__(self, name: str, value: Any) -> None:
         # tf.Module wraps containers, to see what is put into them. That is right for those that
         # hold, or may come to hold, modules and variables; any other stays what it was.
-        if isinstance(value, (list, tuple, dict)) and value and not _holds_trackable(value):
-            if name in self.__dict__:
-                super().__delattr__(name)
-            object.__setattr__(self, name, value)
+        if type(value) in (list, tuple, dict) and value and not _holds_trackable(value):
+            if type(self.__dict__.get(name)) not in (type(None), list, tuple, dict):
+                super().__delattr__(name)  # what was there may have been tracked
+            self.__dict__[name] = value
         else:
             super().__setattr__(name, value)
 

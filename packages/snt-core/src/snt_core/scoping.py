@@ -422,7 +422,8 @@ class Connection:
         self._contexts = contextlib.ExitStack()
 
     def __enter__(self) -> Any:
-        with contextlib.ExitStack() as contexts:
+        contexts = self._contexts
+        try:
             if self.reuse is None:
                 self.reuse = self._default_reuse(contexts)
             scope = self.scope.variable_scope
@@ -435,7 +436,9 @@ class Connection:
                 )
             )
             contexts.enter_context(tf1.variable_creator_scope(self._watch_creation))
-            self._contexts = contexts.pop_all()
+        except BaseException:
+            contexts.close()
+            raise
         _thread.connections.append(self)
         return self.entered
 
@@ -506,17 +509,17 @@ def requested_collections(kwargs: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _check_shareable(name: str, variable: Any, shape: Any, dtype: Any) -> None:
-    found_shape = variable.get_shape()
-    if shape is not None and not tf.TensorShape(shape).is_compatible_with(found_shape):
+    found_shape, found_dtype = variable.get_shape(), variable.dtype.base_dtype
+    if shape is not None and not found_shape.is_compatible_with(shape):
         raise ValueError(
             f"Trying to share variable {name}, but specified shape {tuple(tf.TensorShape(shape))} "
             f"and found shape {tuple(found_shape)}. All connections of a module need variables of "
             "the same shapes."
         )
-    if dtype is not None and tf.as_dtype(dtype).base_dtype != variable.dtype.base_dtype:
+    if dtype not in (None, found_dtype) and tf.as_dtype(dtype).base_dtype != found_dtype:
         raise ValueError(
             f"Trying to share variable {name}, but specified dtype {tf.as_dtype(dtype).name} and "
-            f"found dtype {variable.dtype.base_dtype.name}."
+            f"found dtype {found_dtype.name}."
         )
 
 

@@ -40,7 +40,14 @@ class Layer(AbstractModule):
         self._given_initializers = check_initializers(initializers, keys)
         self._partitioners = check_partitioners(partitioners, keys)
         self._regularizers = check_regularizers(regularizers, keys)
-        self._default_initializers: dict[str, Any] = {}
+        self._variable_options = {
+            key: {
+                "initializer": self._given_initializers.get(key),
+                "partitioner": self._partitioners.get(key),
+                "regularizer": self._regularizers.get(key),
+            }
+            for key in keys
+        }
 
     def _layer_variable(
         self, name: str, shape: Any, dtype: Any, default_initializer: Callable[[], Any]
@@ -53,24 +60,16 @@ class Layer(AbstractModule):
             dtype: Its type.
             default_initializer: Called where the user gave no initializer.
         """
-        initializer = self._given_initializers.get(name)
-        if initializer is None:
-            initializer = self._default_initializers.get(name)
-            if initializer is None:
-                initializer = self._default_initializers[name] = default_initializer()
-        return get_variable(
-            name,
-            shape=shape,
-            dtype=dtype,
-            initializer=initializer,
-            partitioner=self._partitioners.get(name),
-            regularizer=self._regularizers.get(name),
-        )
+        options = self._variable_options[name]
+        if options["initializer"] is None:
+            options["initializer"] = default_initializer()
+        return get_variable(name, shape=shape, dtype=dtype, **options)
 
     @property
     def initializers(self) -> dict[str, Any]:
         """Initializers by variable name; the default ones are there once they were needed."""
-        return {**self._given_initializers, **self._default_initializers}
+        initializers = {key: o["initializer"] for key, o in self._variable_options.items()}
+        return {key: value for key, value in initializers.items() if value is not None}
 
     @property
     def partitioners(self) -> Mapping[str, Any]:
