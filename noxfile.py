@@ -34,7 +34,7 @@ file.write_text("raise OSError('broken on purpose')")
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests and the examples in docstrings; `-- snt-core -k scoping` runs a part."""
-    session.install(*_group("test"), *_editable(*PACKAGES))
+    session.install(*_group("test"), *_group("example"), *_editable(*PACKAGES))
     arguments = [f"packages/{word}" if word in PACKAGES else word for word in session.posargs]
     # A part is over before a second process has imported TensorFlow.
     session.run(*PYTEST, *(arguments or ["-n", "2", "--dist", "worksteal"]))

@@ -5,10 +5,11 @@ import itertools
 import hypothesis
 import numpy as np
 import pytest
-import sonnet as snt
 import tensorflow as tf
 import tensorflow.compat.v1 as tf1
 from hypothesis import strategies as st
+
+import sonnet as snt
 
 RNG = np.random.default_rng(0)
 NORMAL = {"b": tf1.random_normal_initializer()}
@@ -280,8 +281,3 @@ def test_the_bias_has_the_dtype_of_the_input(dtype, mode):
     outputs = mode.run(module, np.ones([2, 3], dtype))
     assert outputs.dtype == dtype == module.b.dtype.base_dtype.name
     np.testing.assert_array_equal(outputs, np.ones([2, 3]))
-
-
-def test_takes_no_custom_getter():
-    with pytest.raises(TypeError):
-        snt.AddBias(custom_getter=lambda getter, *args, **kwargs: getter(*args, **kwargs))

@@ -6,10 +6,11 @@ import math
 import hypothesis
 import numpy as np
 import pytest
-import sonnet as snt
 import tensorflow as tf
 import tensorflow.compat.v1 as tf1
 from hypothesis import strategies as st
+
+import sonnet as snt
 
 Pair = collections.namedtuple("Pair", ["first", "second"])
 
@@ -82,8 +83,8 @@ def test_any_shape_is_merged_and_split(axes, n_dims, other_axes):
             assert merged is inputs
             return
         count = math.prod(shape[:n_dims])
-        known = None not in static[:n_dims]
-        assert merged.shape.as_list() == [count if known else None, *static[n_dims:]]
+        assert merged.shape[1:].as_list() == static[n_dims:]
+        assert merged.shape[0] == count or (merged.shape[0] is None and None in static[:n_dims])
         given = array(*shape)
         value = session.run(merged, {inputs: given})
         np.testing.assert_array_equal(value, given.reshape([count, *shape[n_dims:]]))

@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
-import sonnet as snt
 import tensorflow as tf
+
+import sonnet as snt
 from snt_nets.initializers import (
     create_bias_initializer,
     create_linear_initializer,

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-import sonnet as snt
 import tensorflow as tf
 import tensorflow.compat.v1 as tf1
+
+import sonnet as snt
 
 RNG = np.random.default_rng(0)
 W = RNG.normal(size=[4, 3]).astype("float32")

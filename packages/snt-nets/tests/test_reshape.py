@@ -1,14 +1,16 @@
 """`BatchReshape`, `BatchFlatten` and `FlattenTrailingDimensions`."""
 
+import contextlib
 import math
 
 import hypothesis
 import numpy as np
 import pytest
-import sonnet as snt
 import tensorflow as tf
 import tensorflow.compat.v1 as tf1
 from hypothesis import strategies as st
+
+import sonnet as snt
 
 
 def array(*shape):
@@ -73,13 +75,13 @@ def test_reshapes_all_but_the_preserved_axes(shape, preserve_dims, inputs, outpu
 @pytest.mark.parametrize("in_function", [False, True])
 def test_errors_of_the_connection(shape, preserve_dims, sizes, message, in_function):
     module = snt.BatchReshape(shape, preserve_dims)
-    with pytest.raises(ValueError, match=f"batch_reshape.*: {message}"):
-        if in_function:
-            spec = tf.TensorSpec(sizes, tf.float32)
-            tf.function(module, input_signature=[spec], autograph=False).get_concrete_function()
-        else:
-            with tf.Graph().as_default():
-                module(placeholder(*sizes))
+    spec = [tf.TensorSpec(sizes, tf.float32)]
+    function = tf.function(module, input_signature=spec, autograph=False)
+    with tf.Graph().as_default() if not in_function else contextlib.nullcontext():
+        connect = function.get_concrete_function if in_function else module
+        inputs = [] if in_function else [placeholder(*sizes)]
+        with pytest.raises(ValueError, match=f"batch_reshape.*: {message}"):
+            connect(*inputs)
     assert not module.is_connected
 
 
@@ -116,28 +118,31 @@ sizes_and_known = st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size
 targets = st.lists(st.sampled_from([-2, -1, -1, 0, 1, 1, 2, 3, 4, 6, 8, 12]), max_size=3)
 
 
+def numpy_shape(static, shape, preserve_dims, target):
+    """Returns NumPy's shape of the trailing axes, or None where there is to be an error."""
+    trailing, known = shape[preserve_dims:], None not in static[preserve_dims:]
+    if len(shape) < preserve_dims:
+        return None
+    if len(trailing) == len(target) == 1 and (target == [-1] or (known and target == trailing)):
+        return trailing
+    if not known or any(size < 1 and size != -1 for size in target):
+        return None
+    try:
+        return list(np.empty(trailing).reshape(target).shape)
+    except ValueError:
+        return None
+
+
 @hypothesis.settings(max_examples=250, deadline=None)
 @hypothesis.given(sizes_and_known, targets, st.integers(1, 3), st.booleans())
 def test_any_shape(sizes_and_known, target, preserve_dims, make_fit):
     """NumPy's reshape of the trailing axes, or a ValueError."""
     shape = [size for size, _ in sizes_and_known]
     static = [size if known else None for size, known in sizes_and_known]
-    trailing = shape[preserve_dims:]
     if make_fit:
-        target = [*filter(lambda size: math.prod(trailing) % max(size, 1) == 0, target), -1]
-    try:
-        if len(shape) < preserve_dims:
-            raise ValueError
-        if None in static[preserve_dims:]:
-            if len(trailing) != 1 or target != [-1]:
-                raise ValueError
-        elif trailing != target and any(size <= 0 and size != -1 for size in target):
-            raise ValueError
-        elif len(target) > 1 and 0 in target:
-            raise ValueError
-        expected = list(np.empty(trailing).reshape(target).shape)
-    except ValueError:
-        expected = None
+        elements = math.prod(shape[preserve_dims:])
+        target = [size for size in target if size > 0 and elements % size == 0][:1] + [-1]
+    expected = numpy_shape(static, shape, preserve_dims, target)
     with tf.Graph().as_default(), tf1.Session() as session:
         inputs = placeholder(*static)
         module = snt.BatchReshape(target, preserve_dims)

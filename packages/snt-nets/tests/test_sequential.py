@@ -6,9 +6,10 @@ import logging
 
 import numpy as np
 import pytest
-import sonnet as snt
 import tensorflow as tf
 import tensorflow.compat.v1 as tf1
+
+import sonnet as snt
 
 Pair = collections.namedtuple("Pair", ["first", "second"])
 
@@ -58,9 +59,7 @@ def test_unpacks_tuples_only(make, expected, mode):
         return tf.nest.flatten(args)[0]
 
     factor = expected if isinstance(expected, int) else 1
-    np.testing.assert_array_equal(
-        mode.run(snt.Sequential([make, second]), INPUTS), factor * INPUTS
-    )
+    np.testing.assert_array_equal(mode.run(snt.Sequential([make, second]), INPUTS), factor * INPUTS)
 
 
 def test_a_tuple_given_as_the_input_is_one_argument(mode):

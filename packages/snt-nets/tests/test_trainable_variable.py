@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-import sonnet as snt
 import tensorflow as tf
 import tensorflow.compat.v1 as tf1
+
+import sonnet as snt
 
 
 @pytest.mark.parametrize("shape", [(), (3,), [2, 3], (0, 2), tf.TensorShape([2, np.int64(1)])])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 
 class Transposable(abc.ABC):
@@ -25,11 +25,18 @@ class Transposable(abc.ABC):
             **kwargs: Options of the implementing class.
         """
 
-    @property
-    @abc.abstractmethod
-    def input_shape(self) -> Any:
-        """Shape of the input of the last connection.
+    if TYPE_CHECKING:  # it is a method here, as in Sonnet 1, and a property in each implementation
 
-        Raises:
-            NotConnectedError: If the module is not connected yet.
-        """
+        @property
+        def input_shape(self) -> Any:
+            """Shape of the input of the last connection."""
+
+    else:
+
+        @abc.abstractmethod
+        def input_shape(self) -> Any:
+            """Shape of the input of the last connection; implemented as a property.
+
+            Raises:
+                NotConnectedError: If the module is not connected yet.
+            """

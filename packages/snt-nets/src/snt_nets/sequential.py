@@ -76,4 +76,4 @@ class Sequential(AbstractModule):
     @property
     def layers(self) -> tuple[Callable[..., Any], ...]:
         """The layers."""
-        return self._layers
+        return tuple(self._layers)  # not the wrapper that a tf.Module makes of it

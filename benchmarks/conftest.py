@@ -1,0 +1,72 @@
+"""`python -m pytest benchmarks`: runs the suites, and prints their ratios and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import pytest
+import tensorflow as tf
+
+from benchmarks.interleaved import Measurement, format_table
+
+RESULTS = pytest.StashKey[list[tuple[str, list[Measurement]]]]()
+COUNTS = pytest.StashKey[list[tuple[str, dict[str, int]]]]()
+
+
+class Rounds(Protocol):
+    """What can be measured; see `benchmarks.interleaved.Interleaved`."""
+
+    title: str
+
+    def round(self) -> None: ...
+
+    def forget(self) -> None: ...
+
+    def measurements(self) -> list[Measurement]: ...
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("python_files", "bench_*.py")
+    # Its table tells the seconds of whole rounds; what is of interest goes to its JSON files.
+    config.option.benchmark_quiet = True
+    config.stash[RESULTS] = []
+    config.stash[COUNTS] = []
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+
+
+@pytest.fixture
+def measure(benchmark: Any, pytestconfig: pytest.Config) -> Callable[[Rounds, int], None]:
+    """Measures by so many rounds; keeps the ratios for the table and pytest-benchmark's files."""
+
+    def run(ways: Rounds, rounds: int) -> None:
+        ways.round()
+        ways.forget()
+        benchmark.pedantic(ways.round, rounds=rounds)
+        measurements = ways.measurements()
+        pytestconfig.stash[RESULTS].append((ways.title, measurements))
+        benchmark.extra_info.update(
+            {m.name: {**m._asdict(), "times": m.times._asdict()} for m in measurements}
+        )
+
+    return run
+
+
+@pytest.fixture
+def report_counts(pytestconfig: pytest.Config) -> Callable[[str, dict[str, int]], None]:
+    """Keeps exact counts by name, for the table."""
+    return lambda title, counts: pytestconfig.stash[COUNTS].append((title, counts))
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if config.stash[RESULTS]:
+        terminalreporter.section("ratios of CPU time: medians of interleaved rounds, one thread")
+        terminalreporter.write_line(format_table(config.stash[RESULTS]))
+    if config.stash[COUNTS]:
+        terminalreporter.section("exact counts")
+    for title, counts in config.stash[COUNTS]:
+        told = ", ".join(f"{name} {count}" for name, count in counts.items())
+        terminalreporter.write_line(f"{title}: {told}")
