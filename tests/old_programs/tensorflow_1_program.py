@@ -43,10 +43,10 @@ def main(directory: str) -> dict[str, Any]:
     model = Autoencoder(hidden_size=3)
     reconstruction, again = model(inputs), model(inputs)
     latents = model.encode(inputs)
+    saver = snt.get_saver(model)  # before there are slots of the optimizer
     loss = tf.reduce_mean(tf.square(reconstruction - inputs))
     penalties = tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES)
     train_op = tf.train.AdamOptimizer(0.05).minimize(loss + tf.add_n(penalties))
-    saver = snt.get_saver(model)
 
     data = np.random.default_rng(0).normal(size=(16, 6)).astype(np.float32)
     with tf.Session() as session:

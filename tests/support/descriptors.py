@@ -90,4 +90,87 @@ DESCRIPTORS = [
         (5, 4),
         {"scale": (4,)},
     ),
+    # Convolutions.
+    Descriptor("Conv1D", lambda: snt.Conv1D(3, 2), (5, 6, 2), {"w": (2, 2, 3), "b": (3,)}),
+    Descriptor(
+        "Conv1D-dilated-causal",
+        lambda: snt.Conv1D(3, 2, rate=2, padding=snt.CAUSAL),
+        (5, 6, 2),
+        {"w": (2, 2, 3), "b": (3,)},
+    ),
+    Descriptor(
+        "Conv2D", lambda: snt.Conv2D(3, 2, stride=2), (5, 6, 4, 2), {"w": (2, 2, 2, 3), "b": (3,)}
+    ),
+    Descriptor(
+        "Conv2D-no-bias",
+        lambda: snt.Conv2D(3, [3, 1], padding=snt.VALID, use_bias=False),
+        (5, 6, 4, 2),
+        {"w": (3, 1, 2, 3)},
+    ),
+    Descriptor(
+        "Conv2D-mixed-paddings",
+        lambda: snt.Conv2D(3, 3, padding=[snt.FULL, snt.SAME], padding_value=snt.REFLECT_PADDING),
+        (5, 6, 4, 2),
+        {"w": (3, 3, 2, 3), "b": (3,)},
+    ),
+    Descriptor(
+        "Conv2D-masked",
+        lambda: snt.Conv2D(3, 2, mask=[[1.0, 1.0], [1.0, 0.0]]),
+        (5, 6, 4, 2),
+        {"w": (2, 2, 2, 3), "b": (3,)},
+    ),
+    Descriptor(
+        "Conv3D", lambda: snt.Conv3D(3, 2), (5, 3, 4, 2, 2), {"w": (2, 2, 2, 2, 3), "b": (3,)}
+    ),
+    Descriptor(
+        "CausalConv1D", lambda: snt.CausalConv1D(3, 2), (5, 6, 2), {"w": (2, 2, 3), "b": (3,)}
+    ),
+    Descriptor(
+        "Conv1DTranspose",
+        lambda: snt.Conv1DTranspose(3, kernel_shape=2, stride=2),
+        (5, 4, 2),
+        {"w": (1, 2, 3, 2), "b": (3,)},
+    ),
+    Descriptor(
+        "Conv2DTranspose",
+        lambda: snt.Conv2DTranspose(3, kernel_shape=3, stride=2, padding=snt.VALID),
+        (5, 4, 2, 2),
+        {"w": (3, 3, 3, 2), "b": (3,)},
+    ),
+    Descriptor(
+        "Conv3DTranspose",
+        lambda: snt.Conv3DTranspose(3, output_shape=[3, 5, 4], kernel_shape=2, stride=2),
+        (5, 2, 3, 2, 2),
+        {"w": (2, 2, 2, 3, 2), "b": (3,)},
+    ),
+    Descriptor(
+        "InPlaneConv2D",
+        lambda: snt.InPlaneConv2D(2),
+        (5, 6, 4, 3),
+        {"w": (2, 2, 1, 1), "b": (3,)},
+    ),
+    Descriptor(
+        "DepthwiseConv1D",
+        lambda: snt.DepthwiseConv1D(2, 3, stride=2),
+        (5, 6, 3),
+        {"w": (1, 3, 3, 2), "b": (6,)},
+    ),
+    Descriptor(
+        "DepthwiseConv2D",
+        lambda: snt.DepthwiseConv2D(2, 3, stride=2),
+        (5, 6, 4, 3),
+        {"w": (3, 3, 3, 2), "b": (6,)},
+    ),
+    Descriptor(
+        "SeparableConv1D",
+        lambda: snt.SeparableConv1D(4, 2, 3, stride=2),
+        (5, 6, 3),
+        {"w_dw": (1, 3, 3, 2), "w_pw": (1, 1, 6, 4), "b": (4,)},
+    ),
+    Descriptor(
+        "SeparableConv2D",
+        lambda: snt.SeparableConv2D(4, 2, 3, rate=2),
+        (5, 6, 4, 3),
+        {"w_dw": (3, 3, 3, 2), "w_pw": (1, 1, 6, 4), "b": (4,)},
+    ),
 ]

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow.compat.v1 as tf1
 from hypothesis import strategies as st
 
-from snt_core import scoping
+from snt_core import variable_store
 from snt_core.module import AbstractModule
 from snt_core.reporting import (
     _num_bytes_to_human_readable,
@@ -150,10 +150,10 @@ def test_logging_all_variables_of_the_graph(log):
 def test_all_variables_of_living_modules(log, monkeypatch):
     net = Net(name="alive")
     net()
-    own = scoping.live_variables
+    own = variable_store.live_variables
     inside = {id(variable) for variable in net.variables}
     monkeypatch.setattr(
-        scoping, "live_variables", lambda key: [v for v in own(key) if id(v) in inside]
+        variable_store, "live_variables", lambda key: [v for v in own(key) if id(v) in inside]
     )
     log_variables()
     names = [message.split()[0] for _, message in log()]

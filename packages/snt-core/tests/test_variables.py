@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow.compat.v1 as tf1
 from hypothesis import strategies as st
 
-from snt_core import scoping
+from snt_core import variable_store
 from snt_core.errors import NotConnectedError, NotSupportedError
 from snt_core.module import AbstractModule
 from snt_core.variables import (
@@ -62,9 +62,9 @@ def world(request, monkeypatch):
         tf1.reset_default_graph()
         # Modules of other tests may not be collected yet.
         others = {id(variable) for key in (GLOBAL, LOCAL) for variable in variables_in(key)}
-        alive = scoping.live_variables
+        alive = variable_store.live_variables
         monkeypatch.setattr(
-            scoping,
+            variable_store,
             "live_variables",
             lambda key: [variable for variable in alive(key) if id(variable) not in others],
         )
@@ -279,10 +279,10 @@ def test_a_whole_variable_with_the_name_of_a_partitioned_one():
 
 def test_two_modules_of_one_name_are_told_apart_by_the_module(monkeypatch):
     first, second = tf.Variable(1.0, name="net/w"), tf.Variable(2.0, name="net/w")
-    monkeypatch.setattr(scoping, "live_variables", lambda key: [first, first, second])
+    monkeypatch.setattr(variable_store, "live_variables", lambda key: [first, first, second])
     with pytest.raises(ValueError, match="Two different variables are called 'net/w'"):
         get_normalized_variable_map("net")
-    monkeypatch.setattr(scoping, "live_variables", lambda key: [first, first])
+    monkeypatch.setattr(variable_store, "live_variables", lambda key: [first, first])
     assert get_normalized_variable_map("net")["w"] is first
 
 

@@ -211,6 +211,14 @@ def test_a_callable_shape_is_called_once(mode):
         assert mode.run(module, array(5, 12)).shape == (5, 2, 6)
 
 
+def test_a_failed_connection_leaves_the_input_shape(mode):
+    module = snt.BatchReshape([2, 6])
+    mode.run(module, array(5, 4, 3))
+    with pytest.raises(ValueError, match="Output shape is incompatible"):
+        mode.run(module, array(5, 4, 4))
+    assert module.input_shape == [4, 3]
+
+
 @pytest.mark.parametrize("preserve_dims", [1, 2])
 def test_an_empty_shape_is_restored(preserve_dims, mode):
     module = snt.BatchReshape([1, 1], preserve_dims)

@@ -8,7 +8,7 @@ import functools
 import inspect
 import types
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 import tensorflow as tf
@@ -21,7 +21,7 @@ from snt_core.connections import (
     ModuleInfo,
     notify_observers,
 )
-from snt_core.custom_getters.router import custom_getter_router
+from snt_core.custom_getters.composition import check_custom_getter
 from snt_core.definition_site import DefinitionSite
 from snt_core.errors import (
     DifferentGraphError,
@@ -29,10 +29,15 @@ from snt_core.errors import (
     NotInitializedError,
     NotSupportedError,
 )
-from snt_core.naming import to_snake_case
+from snt_core.graphs import default_graph_outside_functions, outermost_graph
+from snt_core.naming import is_inside, relative_name, to_snake_case
+from snt_core.variable_store import (
+    TRAINABLE_VARIABLES,
+    OwnedVariable,
+    is_graph_variable,
+    requested_collections,
+)
 from snt_core.variables import notify_about_new_variables
-
-TRAINABLE_VARIABLES = scoping.TRAINABLE_VARIABLES
 
 
 class _Hook:
@@ -60,7 +65,7 @@ class _State:
         self.is_connected = False
         self.graph: Any = None
         self.is_eager = False
-        self.owned: dict[int, scoping.OwnedVariable] = {}
+        self.owned: dict[int, OwnedVariable] = {}
         self.connected_subgraphs: list[ConnectedSubGraph] = []
         self.function: Callable[..., Any] | None = None
 
@@ -127,8 +132,8 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
             name = to_snake_case(type(self).__name__)
         elif not isinstance(name, str):
             raise TypeError(f"Name must be a string, got {name!r} of type {type(name).__name__}.")
-        _check_custom_getter(custom_getter)
-        scope = scoping.ModuleScope(name, functools.partial(_bind_custom_getter, custom_getter))
+        check_custom_getter(custom_getter)
+        scope = scoping.ModuleScope(name, custom_getter)
         state = _State(scope, name, custom_getter)
         self.__dict__["_snt_state"] = state
         # Assigned as an attribute of a tf.Module, a dictionary of variables is saved and restored.
@@ -191,9 +196,9 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
         """Takes each variable that is made inside the context for one of the module."""
 
         def take(variable: Any) -> None:
-            in_graph = scoping.outermost_graph() is not None
-            collections = scoping.requested_collections({"trainable": variable.trainable})
-            self._snt_take([scoping.OwnedVariable(variable, None, collections, in_graph)])
+            in_graph = outermost_graph() is not None
+            collections = requested_collections({"trainable": variable.trainable})
+            self._snt_take([OwnedVariable(variable, None, collections, in_graph)])
 
         with notify_about_new_variables(take):
             yield
@@ -224,7 +229,7 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
         if state.function is None:
             state.function = tf.function(self._snt_connect)
 
-    def _snt_take(self, met: Iterable[scoping.OwnedVariable]) -> None:
+    def _snt_take(self, met: Iterable[OwnedVariable]) -> None:
         """Takes over the variables that a connection met."""
         known = self._snt_state.owned
         for owned in met:
@@ -232,12 +237,12 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
                 known[id(owned.variable)] = owned
                 self._snt_track(owned)
 
-    def _snt_track(self, owned: scoping.OwnedVariable) -> None:
+    def _snt_track(self, owned: OwnedVariable) -> None:
         """Has a variable of the module's own scope saved and restored with the module."""
-        if owned.name is None or not scoping.is_inside(owned.name, self.scope_name):
+        if owned.name is None or not is_inside(owned.name, self.scope_name):
             return
         for part in owned.parts():
-            name = scoping.relative_name(part.name or "", self.scope_name)
+            name = relative_name(part.name or "", self.scope_name)
             if name not in self._variables_by_name:
                 self._variables_by_name[name] = part.variable
 
@@ -263,11 +268,11 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
                 graph and now eagerly, or the other way round.
         """
         state = self._snt_state
-        graph = scoping.outermost_graph()
+        graph = outermost_graph()
         if state.graph is None:
             state.is_eager = graph is None
             if graph is None:
-                state.graph = scoping.default_graph_outside_functions()
+                state.graph = default_graph_outside_functions()
                 return
             state.graph = graph
             state.scope.adopt_graph()
@@ -464,10 +469,10 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
                 owned.variable
                 for owned in state.owned.values()
                 if collection in owned.collections
-                and scoping.is_inside(owned.variable.name, self.scope_name)
+                and is_inside(owned.variable.name, self.scope_name)
             )
-        members = filter(scoping.is_graph_variable, state.graph.get_collection(collection))
-        return tuple(v for v in members if scoping.is_inside(v.name, self.scope_name))
+        members = filter(is_graph_variable, state.graph.get_collection(collection))
+        return tuple(v for v in members if is_inside(v.name, self.scope_name))
 
     def get_all_variables(self, collection: str = TRAINABLE_VARIABLES) -> tuple[Any, ...]:
         """Returns those of `variables` that are in a collection, sorted by name.
@@ -530,25 +535,6 @@ def _holds_trackable(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return any(_holds_trackable(item) for item in value)
     return isinstance(value, (tf.Module, tf.Variable))
-
-
-def _check_custom_getter(custom_getter: Any) -> None:
-    getters = custom_getter.values() if isinstance(custom_getter, Mapping) else [custom_getter]
-    for getter in getters:
-        if not callable(getter) and custom_getter is not None:
-            raise TypeError(
-                f"Given custom_getter is not callable. Got {getter!r}; expected a function "
-                "(getter, name, *args, **kwargs), or a mapping from regular expressions to such."
-            )
-
-
-def _bind_custom_getter(custom_getter: Any, scope_name: str) -> Any:
-    """Returns the getter of a module; a mapping sees names as they are inside of `scope_name`."""
-    if isinstance(custom_getter, Mapping):
-        return custom_getter_router(
-            custom_getter, functools.partial(scoping.relative_name, scope_name=scope_name)
-        )
-    return custom_getter
 
 
 _signed_calls: weakref.WeakKeyDictionary[Any, Callable[..., Any]] = weakref.WeakKeyDictionary()

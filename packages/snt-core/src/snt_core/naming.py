@@ -1,4 +1,4 @@
-"""Default names: from the name of a class or a function to the name of a variable scope."""
+"""Names of scopes: made from names of classes and functions, taken apart and put in relation."""
 
 from __future__ import annotations
 
@@ -67,3 +67,18 @@ def name_for_callable(func: Any) -> str | None:
         func = func.func
     name = getattr(func, "__name__", "<lambda>")
     return None if name == "<lambda>" else to_snake_case(name)
+
+
+def is_inside(name: str, scope_name: str) -> bool:
+    """Tells whether `name` is inside the scope `scope_name`; all names are inside of ""."""
+    return not scope_name or name.startswith(scope_name + "/")
+
+
+def relative_name(name: str, scope_name: str) -> str:
+    """Returns `name` without the prefix `scope_name/`."""
+    return name[len(scope_name) + 1 :] if scope_name else name
+
+
+def variable_name(variable: Any) -> str:
+    """Returns the name of a variable without the `:0` of its tensor."""
+    return str(variable.name).partition(":")[0]

@@ -9,7 +9,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow.compat.v1 as tf1
 
-from snt_core import scoping
+from snt_core import variable_store
+from snt_core.naming import variable_name
 from snt_core.variables import variable_map_items, variables_in
 
 _COLUMNS = ("Variable", "Shape", "Type", "Collections", "Device")
@@ -43,7 +44,7 @@ def format_variables(variables: Iterable[Any], join_lines: bool = True) -> str |
         b         4      float32  global_variables                       (resource)
         w         3x4    float32  global_variables, trainable_variables  (resource)
     """
-    ordered = sorted(variables, key=scoping.variable_name)
+    ordered = sorted(variables, key=variable_name)
     rows = _describe(ordered)
     return _format_table([_COLUMNS, *rows], join_lines)
 
@@ -69,7 +70,7 @@ def format_variable_map(
     """
     items = sorted(
         variable_map_items(variable_map),
-        key=lambda item: (item[0], scoping.variable_name(item[1])),
+        key=lambda item: (item[0], variable_name(item[1])),
     )
     rows = _describe([variable for _, variable in items])
     keyed = [(key, *row) for (key, _), row in zip(items, rows, strict=True)]
@@ -112,7 +113,7 @@ def count_variables_by_type(variables: Iterable[Any] | None = None) -> dict[Any,
         count["num_variables"] += 1
         size = variable.shape.num_elements()
         if size is None:
-            of_unknown_shape.append(scoping.variable_name(variable))
+            of_unknown_shape.append(variable_name(variable))
         else:
             count["num_scalars"] += size
     if tf.string in counts:
@@ -182,7 +183,7 @@ def _describe(variables: Sequence[Any]) -> list[tuple[str, ...]]:
     collections_of = _collections_by_id(variables)
     return [
         (
-            scoping.variable_name(variable),
+            variable_name(variable),
             _format_shape(variable.shape),
             variable.dtype.base_dtype.name,
             ", ".join(sorted(collections_of[id(variable)])),
@@ -199,7 +200,9 @@ def _collections_by_id(variables: Sequence[Any]) -> dict[int, set[str]]:
     for graph in graphs.values():
         keys = _KNOWN_EAGERLY if graph is None else graph.get_all_collection_keys()
         for key in keys:
-            members = scoping.live_variables(key) if graph is None else graph.get_collection(key)
+            members = (
+                variable_store.live_variables(key) if graph is None else graph.get_collection(key)
+            )
             label = "global_variables" if key == tf1.GraphKeys.GLOBAL_VARIABLES else key
             for member in members:
                 if id(member) in found:

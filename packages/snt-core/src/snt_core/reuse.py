@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 import tensorflow.compat.v1 as tf1
 
+from snt_core.graphs import outermost_graph
 from snt_core.module import AbstractModule
-from snt_core.scoping import method_name_scope, outermost_graph
+from snt_core.scoping import method_name_scope
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 

@@ -9,11 +9,11 @@ from typing import Any
 import tensorflow as tf
 import tensorflow.compat.v1 as tf1
 
-from snt_core import scoping
+from snt_core import variable_store
 from snt_core.errors import NotSupportedError
-
-GLOBAL_VARIABLES = tf1.GraphKeys.GLOBAL_VARIABLES
-TRAINABLE_VARIABLES = tf1.GraphKeys.TRAINABLE_VARIABLES
+from snt_core.graphs import outermost_graph
+from snt_core.naming import is_inside, relative_name, variable_name
+from snt_core.variable_store import GLOBAL_VARIABLES, TRAINABLE_VARIABLES, is_graph_variable
 
 
 def get_variable_scope_name(value: Any) -> str:
@@ -78,7 +78,7 @@ def get_variables_in_scope(scope: Any, collection: str = TRAINABLE_VARIABLES) ->
     if not isinstance(scope, str) and hasattr(scope, "get_variables"):
         return tuple(scope.get_variables(collection))
     prefix = scope_name.removesuffix("/")
-    return tuple(v for v in variables_in(collection) if scoping.is_inside(v.name, prefix))
+    return tuple(v for v in variables_in(collection) if is_inside(v.name, prefix))
 
 
 def get_variables_in_module(module: Any, collection: str = TRAINABLE_VARIABLES) -> tuple[Any, ...]:
@@ -109,10 +109,10 @@ def variables_in(collection: str) -> tuple[Any, ...]:
     Returns:
         A tuple, in order of creation.
     """
-    graph = scoping.outermost_graph()
+    graph = outermost_graph()
     if graph is None:
-        return tuple(scoping.live_variables(collection))
-    return tuple(filter(scoping.is_graph_variable, graph.get_collection(collection)))
+        return tuple(variable_store.live_variables(collection))
+    return tuple(filter(is_graph_variable, graph.get_collection(collection)))
 
 
 def sort_by_name(variables: Iterable[Any]) -> tuple[Any, ...]:
@@ -219,7 +219,7 @@ def get_normalized_variable_map(
                 )
             by_full_name[full_name] = parts
     prefix = context_name.removesuffix("/")
-    return {scoping.relative_name(name, prefix): value for name, value in by_full_name.items()}
+    return {relative_name(name, prefix): value for name, value in by_full_name.items()}
 
 
 def get_saver(
@@ -252,7 +252,7 @@ def get_saver(
     for collection in collections:
         variable_map.update(get_normalized_variable_map(scope, collection, context))
     partitioned = [name for name, value in variable_map.items() if isinstance(value, list)]
-    if partitioned and scoping.outermost_graph() is None:
+    if partitioned and outermost_graph() is None:
         raise NotSupportedError(
             f"The partitioned variables {', '.join(partitioned)} cannot be saved eagerly: "
             "build the module in a tf.Graph, or without a partitioner."
@@ -304,7 +304,7 @@ def _by_name(variables: Iterable[Any]) -> dict[str, Any]:
     """Returns the variables by name; a variable may come several times, a name only once."""
     by_name: dict[str, Any] = {}
     for variable in variables:
-        name = scoping.variable_name(variable)
+        name = variable_name(variable)
         if by_name.setdefault(name, variable) is not variable:
             raise ValueError(
                 f"Two different variables are called {name!r}: give the module instead of the "

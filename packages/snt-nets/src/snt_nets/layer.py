@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from snt_core.checks import check_initializers, check_partitioners, check_regularizers
@@ -20,6 +20,8 @@ class Layer(AbstractModule):
         regularizers: Regularizers by variable name.
         custom_getter: As for `snt.AbstractModule`.
         name: Name of the module.
+        statistics: Names of further variables, those that are not learnt: they have initializers
+            only.
 
     Raises:
         TypeError: If a dictionary is not one, or a value in it cannot be called.
@@ -34,10 +36,11 @@ class Layer(AbstractModule):
         regularizers: Mapping[str, Any] | None,
         custom_getter: Any = None,
         name: str | None = None,
+        statistics: Iterable[str] = (),
     ) -> None:
         super().__init__(custom_getter=custom_getter, name=name)
-        self.possible_keys = keys
-        self._given_initializers = check_initializers(initializers, keys)
+        self.possible_keys = keys.union(statistics)
+        self._given_initializers = check_initializers(initializers, self.possible_keys)
         self._partitioners = check_partitioners(partitioners, keys)
         self._regularizers = check_regularizers(regularizers, keys)
         self._variable_options = {
@@ -46,11 +49,16 @@ class Layer(AbstractModule):
                 "partitioner": self._partitioners.get(key),
                 "regularizer": self._regularizers.get(key),
             }
-            for key in keys
+            for key in self.possible_keys
         }
 
     def _layer_variable(
-        self, name: str, shape: Any, dtype: Any, default_initializer: Callable[[], Any]
+        self,
+        name: str,
+        shape: Any,
+        dtype: Any,
+        default_initializer: Callable[[], Any],
+        **kwargs: Any,
     ) -> Any:
         """Returns a variable of the layer, which is made by the first connection.
 
@@ -59,11 +67,12 @@ class Layer(AbstractModule):
             shape: Its shape.
             dtype: Its type.
             default_initializer: Called where the user gave no initializer.
+            **kwargs: Other arguments of `tf.compat.v1.get_variable`.
         """
         options = self._variable_options[name]
         if options["initializer"] is None:
             options["initializer"] = default_initializer()
-        return get_variable(name, shape=shape, dtype=dtype, **options)
+        return get_variable(name, shape=shape, dtype=dtype, **options, **kwargs)
 
     @property
     def initializers(self) -> dict[str, Any]:

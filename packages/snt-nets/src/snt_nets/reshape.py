@@ -74,10 +74,11 @@ class BatchReshape(AbstractModule, Transposable):
         preserved, trailing = sizes[: self._preserve_dims], sizes[self._preserve_dims :]
         if callable(self._shape):
             self._shape = tuple(self._shape())
-        self._input_shape = trailing
         if len(trailing) == len(self._shape) == 1 and self._shape[0] in (-1, trailing[0]):
+            self._input_shape = trailing
             return inputs
         target = self._inferred(self._shape, trailing)
+        self._input_shape = trailing
         known = math.prod(size for size in (*preserved, *target) if size is not None)
         if preserved.count(None) == 0 or (preserved.count(None) == 1 and known):
             return tf.reshape(inputs, [-1 if s is None else s for s in preserved] + target)

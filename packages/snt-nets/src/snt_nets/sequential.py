@@ -7,7 +7,8 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf1
 
-from snt_core.module import TRAINABLE_VARIABLES, AbstractModule
+from snt_core.module import AbstractModule
+from snt_core.variable_store import TRAINABLE_VARIABLES
 
 
 class Sequential(AbstractModule):

@@ -61,7 +61,7 @@ from snt_core.custom_getters.variational import (
     weights_dtype,
 )
 from snt_core.errors import NotSupportedError
-from snt_core.scoping import outermost_graph
+from snt_core.graphs import outermost_graph
 
 __all__ = [
     "EstimatorModes",

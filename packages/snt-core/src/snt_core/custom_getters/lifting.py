@@ -16,7 +16,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow.compat.v1 as tf1
 
-from snt_core.scoping import outermost_graph
+from snt_core.graphs import outermost_graph
 
 
 def usable_graphs() -> list[Any]:

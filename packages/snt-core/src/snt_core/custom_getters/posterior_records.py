@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from snt_core.custom_getters.lifting import usable_graphs
 from snt_core.errors import NotSupportedError
-from snt_core.scoping import default_graph_outside_functions, outermost_graph
+from snt_core.graphs import default_graph_outside_functions, outermost_graph
 
 _T = TypeVar("_T")
 

@@ -238,7 +238,7 @@ class MLP(AbstractModule, Transposable):
 def _dropout(inputs: Any, is_training: Any, keep_prob: Any) -> Any:
     """Drops features at random while training."""
     training = tf.get_static_value(is_training) if tf.is_tensor(is_training) else is_training
-    if isinstance(training, tf.Variable) or training is None:
+    if training is None:
         return tf.cond(
             tf.cast(is_training, tf.bool),
             lambda: tf.nn.dropout(inputs, rate=1 - keep_prob),
