@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import concurrent.futures
 import subprocess
 import sys
 import threading
@@ -215,10 +216,7 @@ def test_eager_call_of_mlp(measure: Any) -> None:
 
 def test_traced_call_of_mlp(measure: Any) -> None:
     traced = {name: tf.function(network) for name, network in mlp_networks().items()}
-    measure(
-        Interleaved("tf.function: call of an MLP", eager_ways(traced, 200)),
-        rounds=15,
-    )
+    measure(Interleaved("tf.function: call of an MLP", eager_ways(traced, 200)), rounds=15)
 
 
 # Many modules.
@@ -244,9 +242,8 @@ def in_deep_thread(function: Run) -> None:
     limit, stack_size = sys.getrecursionlimit(), threading.stack_size(512 * 2**20)
     sys.setrecursionlimit(10**6)
     try:
-        thread = threading.Thread(target=function)
-        thread.start()
-        thread.join()
+        with concurrent.futures.ThreadPoolExecutor(max_workers=1) as thread:
+            thread.submit(function).result()
     finally:
         sys.setrecursionlimit(limit)
         threading.stack_size(stack_size)
@@ -306,31 +303,26 @@ now()
 
 
 class ImportRounds:
-    """Imports in fresh processes: after TensorFlow, what `sonnet` adds."""
+    """Times imports in fresh processes."""
 
-    names = ("import tensorflow", "and import sonnet", "and use snt.Linear")
+    title = "import in a fresh process; time each adds to those above"
 
     def __init__(self) -> None:
-        self._times: dict[str, list[Times]] = {name: [] for name in self.names}
+        self._times: dict[str, list[Times]] = {
+            "import tensorflow": [],
+            "import sonnet": [],
+            "first use of snt.Linear": [],
+        }
 
     def round(self) -> None:
         command = [sys.executable, "-c", IMPORT]
         printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        start, *ends = (Times(*map(float, line.split())) for line in printed.splitlines())
-        for name, end in zip(self.names, ends, strict=True):
-            self._times[name].append(Times(end.cpu - start.cpu, end.wall - start.wall))
-
-    def forget(self) -> None:
-        for times in self._times.values():
-            times.clear()
+        moments = [Times(*map(float, line.split())) for line in printed.splitlines()]
+        for times, before, after in zip(self._times.values(), moments, moments[1:], strict=False):
+            times.append(Times(after.cpu - before.cpu, after.wall - before.wall))
 
     def measurements(self) -> list[Measurement]:
         return summarise(self._times)
-
-    @property
-    def title(self) -> str:
-        _, cpu, _ = (m.times.cpu for m in self.measurements())
-        return "x"
 
 
 def test_import(measure: Any) -> None:
@@ -380,3 +372,23 @@ def ops_of_two_connections(
 
 def types_of_ops(graph: tf.Graph) -> collections.Counter[str]:
     return collections.Counter(operation.type for operation in graph.get_operations())
+
+
+@pytest.mark.parametrize("networks", [linear_networks, mlp_networks])
+def test_python_calls(networks: Any, report_counts: Any) -> None:
+    inputs = tf.ones([BATCH, SIZE])
+    counts = {name: calls_of_functions(network, inputs) for name, network in networks().items()}
+    report_counts(f"function calls in an eager call, {networks.__name__.replace('_', ' ')}", counts)
+
+
+def calls_of_functions(connect: Connect, inputs: Any) -> int:
+    """Returns how many functions a call calls, all in all: a cost without noise."""
+    events: collections.Counter[str] = collections.Counter()
+    for _ in range(3):  # the first calls make variables and fill caches
+        connect(inputs)
+    sys.setprofile(lambda frame, event, argument: events.update([event]))
+    try:
+        connect(inputs)
+    finally:
+        sys.setprofile(None)
+    return events["call"] + events["c_call"]

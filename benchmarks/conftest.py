@@ -21,8 +21,6 @@ class Rounds(Protocol):
 
     def round(self) -> None: ...
 
-    def forget(self) -> None: ...
-
     def measurements(self) -> list[Measurement]: ...
 
 
@@ -41,8 +39,6 @@ def measure(benchmark: Any, pytestconfig: pytest.Config) -> Callable[[Rounds, in
     """Measures by so many rounds; keeps the ratios for the table and pytest-benchmark's files."""
 
     def run(ways: Rounds, rounds: int) -> None:
-        ways.round()
-        ways.forget()
         benchmark.pedantic(ways.round, rounds=rounds)
         measurements = ways.measurements()
         pytestconfig.stash[RESULTS].append((ways.title, measurements))
@@ -68,5 +64,6 @@ def pytest_terminal_summary(
     if config.stash[COUNTS]:
         terminalreporter.section("exact counts")
     for title, counts in config.stash[COUNTS]:
-        told = ", ".join(f"{name} {count}" for name, count in counts.items())
-        terminalreporter.write_line(f"{title}: {told}")
+        terminalreporter.write_line(title)
+        for name, count in counts.items():
+            terminalreporter.write_line(f"  {name:54}{count:7}")

@@ -94,11 +94,6 @@ class Interleaved:
             self._times[name].append(self._ways[name].time())
         self._first = (self._first + 1) % len(names)
 
-    def forget(self) -> None:
-        """Forgets the rounds so far, which were there to warm up."""
-        for times in self._times.values():
-            times.clear()
-
     def measurements(self) -> list[Measurement]:
         """Returns what was measured, the baseline first."""
         return summarise(self._times)

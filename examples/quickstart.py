@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from digits import NUM_CLASSES, Digits, Epoch, load_digits, plot_report
 from rich.console import Console
 from rich.progress import Progress
 
 import sonnet as snt
+from digits import NUM_CLASSES, Digits, Epoch, load_digits, plot_report
 
 BATCH_SIZE = 50
 IMAGES = tf.TensorSpec([None, 28, 28], tf.float32)

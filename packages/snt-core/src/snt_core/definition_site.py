@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from types import CodeType
 
 _HEADING = "originally defined at:"
+_MAX_FRAMES = 64
 
 
 class DefinitionSite:
@@ -24,7 +25,7 @@ class DefinitionSite:
         frame = inspect.currentframe()
         while frame is not None and frame.f_globals.get("__package__") == __package__:
             frame = frame.f_back  # out of the constructor of AbstractModule
-        while frame is not None:
+        while frame is not None and len(self._lines) < _MAX_FRAMES:
             self._lines.append((frame.f_code, frame.f_lineno))
             frame = frame.f_back
 

@@ -29,6 +29,11 @@ def default_graph_outside_functions() -> Any:
     return graph
 
 
+def in_replica_context() -> bool:
+    """Tells whether this is one of several replicas that compute side by side."""
+    return tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context()
+
+
 @contextlib.contextmanager
 def losses_reach_outermost_graph() -> Iterator[None]:
     """Hands on regularisation losses of variables that are made while a function is traced.

@@ -30,7 +30,7 @@ from snt_core.errors import (
     NotSupportedError,
 )
 from snt_core.graphs import default_graph_outside_functions, outermost_graph
-from snt_core.naming import is_inside, relative_name, to_snake_case
+from snt_core.naming import is_inside, to_snake_case
 from snt_core.variable_store import (
     TRAINABLE_VARIABLES,
     OwnedVariable,
@@ -136,8 +136,10 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
         scope = scoping.ModuleScope(name, custom_getter)
         state = _State(scope, name, custom_getter)
         self.__dict__["_snt_state"] = state
-        # Assigned as an attribute of a tf.Module, a dictionary of variables is saved and restored.
-        super().__setattr__("_variables_by_name", {})
+        # Assigned as an attribute of a tf.Module, a dictionary is wrapped, and what is put into it
+        # is saved and restored. Modules made anew in place of one another have one of these.
+        super().__setattr__("_snt_variables", scope.store.tracked.get(scope.identity, {}))
+        scope.tracked = scope.store.tracked.setdefault(scope.identity, self._snt_variables)
         build = self._build
         self.__dict__["__doc__"] = build.__doc__ if build is not None else None
         if build is not None:
@@ -233,18 +235,7 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
         """Takes over the variables that a connection met."""
         known = self._snt_state.owned
         for owned in met:
-            if id(owned.variable) not in known:
-                known[id(owned.variable)] = owned
-                self._snt_track(owned)
-
-    def _snt_track(self, owned: OwnedVariable) -> None:
-        """Has a variable of the module's own scope saved and restored with the module."""
-        if owned.name is None or not is_inside(owned.name, self.scope_name):
-            return
-        for part in owned.parts():
-            name = relative_name(part.name or "", self.scope_name)
-            if name not in self._variables_by_name:
-                self._variables_by_name[name] = part.variable
+            known.setdefault(id(owned.variable), owned)
 
     # Checks and records.
 
@@ -301,10 +292,16 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
         inputs_kwargs: dict[str, Any],
     ) -> None:
         """Records a connection, and reports it to the observers."""
-        bound = inspect.signature(call_method).bind(*inputs_args, **inputs_kwargs)
+        function = getattr(call_method, "__func__", None)
+        if function is None:
+            bound = inspect.signature(call_method).bind(*inputs_args, **inputs_kwargs)
+        else:
+            bound = _signature(function).bind(self, *inputs_args, **inputs_kwargs)
         bound.apply_defaults()
-        bound.arguments.pop("self", None)
-        record = ConnectedSubGraph(self, subgraph_name_scope, dict(bound.arguments), outputs)
+        inputs = dict(bound.arguments)
+        if function is not None:
+            del inputs[next(iter(inputs))]  # the module itself
+        record = ConnectedSubGraph(self, subgraph_name_scope, inputs, outputs)
         self._snt_subgraph_records().append(record)
         notify_observers(record)
 
@@ -332,11 +329,6 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
     def name(self) -> str:
         """Unique name of the module in the scope where it was constructed."""
         return self.module_name
-
-    @property
-    def name_scope(self) -> Any:
-        """A name scope of the name of the module, as other `tf.Module`s have one."""
-        return tf.name_scope(self.module_name)
 
     @property
     def scope_name(self) -> str:
@@ -497,8 +489,10 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
         """Returns the keys that the dictionary `initializers` of this class may have."""
         return cls.POSSIBLE_INITIALIZER_KEYS
 
-    # What subclasses and the sister packages read; see `_Hook`.
+    # What subclasses and the sister packages read, and what `tf.Module` has; see `_Hook`.
 
+    name_scope = _Hook(lambda self: tf.name_scope(self.module_name))
+    submodules = _Hook(tf.Module.submodules.fget)
     _template = _Hook(lambda self: self._snt_state.scope)
     _graph = _Hook(lambda self: self._snt_state.graph)
     _is_connected = _Hook(lambda self: self._snt_state.is_connected)
@@ -535,6 +529,16 @@ def _holds_trackable(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return any(_holds_trackable(item) for item in value)
     return isinstance(value, (tf.Module, tf.Variable))
+
+
+_signatures: weakref.WeakKeyDictionary[Any, inspect.Signature] = weakref.WeakKeyDictionary()
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    """Returns the signature of a function; finding it out is slow."""
+    if function not in _signatures:
+        _signatures[function] = inspect.signature(function)
+    return _signatures[function]
 
 
 _signed_calls: weakref.WeakKeyDictionary[Any, Callable[..., Any]] = weakref.WeakKeyDictionary()

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -21,9 +22,10 @@ import tensorflow as tf
 import tensorflow.compat.v1 as tf1
 
 from snt_core.custom_getters.composition import Getter, bind_custom_getter, compose
-from snt_core.graphs import outermost_graph
-from snt_core.naming import is_inside, to_snake_case
+from snt_core.graphs import in_replica_context, outermost_graph
+from snt_core.naming import is_inside, relative_name, to_snake_case
 from snt_core.variable_store import (
+    Maker,
     OwnedVariable,
     VariableStore,
     is_trainable,
@@ -106,16 +108,16 @@ class ScopeGetter:
         chain: The custom getters of the module and of all that surrounds it, or None.
     """
 
-    def __init__(self, store: VariableStore, chain: Getter | None) -> None:
+    def __init__(self, scope: ModuleScope, chain: Getter | None) -> None:
         self.chain = chain
-        self._store = store
+        self._scope = scope
 
     def __call__(self, getter: Getter, name: str, *args: Any, **kwargs: Any) -> Any:
         """Gets a variable; a custom getter as `tf.compat.v1.get_variable` knows it."""
         # A getter wrapped by TensorFlow may hold the getter of an enclosing module; the store is
         # shared, or that of the inner module is the right one: ask once.
         if not isinstance(getter, _StoreGetter):
-            getter = _StoreGetter(self._store, getter)
+            getter = _StoreGetter(self._scope, getter)
         if self.chain is None:
             return getter(name, *args, **kwargs)
         return self.chain(getter, name, *args, **kwargs)
@@ -124,22 +126,24 @@ class ScopeGetter:
 class _StoreGetter:
     """The innermost getter: asks the store, on behalf of the connection in progress."""
 
-    def __init__(self, store: VariableStore, getter: Getter) -> None:
-        self._store = store
+    def __init__(self, scope: ModuleScope, getter: Getter) -> None:
+        self._scope = scope
         self._getter = getter
 
     def __call__(
         self, name: str, shape: Any = None, dtype: Any = None, reuse: Any = None, **kwargs: Any
     ) -> Any:
         connection = current_connection()
+        maker = None if connection is None else connection.maker
         # In a graph TensorFlow carries `reuse` through its scopes; elsewhere it forgets it.
         if outermost_graph() is None:
             reuse = tf1.AUTO_REUSE if connection is None else connection.reuse
-        owned, is_new = self._store.get(self._getter, name, reuse, shape, dtype, **kwargs)
+        owned, is_new = self._scope.store.get(
+            self._getter, name, reuse, maker, shape=shape, dtype=dtype, **kwargs
+        )
         if is_new:
-            for open_connection in _thread.connections:
-                # Before its first use, since a checkpoint may be waiting to give it its value.
-                open_connection.owner._snt_track(owned)
+            # Before its first use, since a checkpoint may be waiting to give it its value.
+            self._scope.track(owned)
         if connection is not None:
             connection.meet(owned)
             if is_new:
@@ -152,7 +156,12 @@ class ModuleScope:
 
     Attributes:
         name: Full name, made unique among the children of the scope of the construction.
-        store: Where the variables are.
+        identity: The same for modules that are made anew in place of one another.
+        entrances: Counts the times that the scope was entered without a call.
+        parent: The scope of the module in which this one was made, if any.
+        store: Where the variables are; that of the parent, if there is one.
+        tracked: The dictionary, tracked by TensorFlow, of the module's variables by name and of
+            the like dictionaries of the modules in it.
         getter: The custom getter of the scope.
         completed: The entries, calls and methods, of which a first call was completed.
         inherited_reuse: What surrounds the construction demands of a first call: False, make
@@ -173,13 +182,22 @@ class ModuleScope:
             pass
         self.name: str = made.name
         self.completed: set[Any] = set()
+        self.entrances = itertools.count()
+        self.tracked: Any = None
+        self.parent: ModuleScope | None
         self.store: VariableStore
+        self.identity: object
         enclosing = current_connection()
         if enclosing is not None and is_inside(self.name, enclosing.scope.name):
+            self.parent = enclosing.scope
             self.store = enclosing.scope.store
+            key = (enclosing.scope.identity, enclosing.maker.entry, self.name)
+            self.identity = self.store.identity(key)
             inherited_reuse = enclosing.reuse
         else:
+            self.parent = None
             self.store = VariableStore()
+            self.identity = object()
             inherited_reuse = False
         # Eagerly every scope of TensorFlow says AUTO_REUSE, whatever surrounds it.
         self.inherited_reuse = inherited_reuse if outermost_graph() is None else made.reuse or False
@@ -187,10 +205,25 @@ class ModuleScope:
         if isinstance(inherited, ScopeGetter):
             inherited = inherited.chain
         self.getter = ScopeGetter(
-            self.store, compose(bind_custom_getter(custom_getter, self.name), inherited)
+            self, compose(bind_custom_getter(custom_getter, self.name), inherited)
         )
         made.set_custom_getter(self.getter)
         self.variable_scope = made
+
+    def track(self, owned: OwnedVariable) -> None:
+        """Has a variable saved and restored with the module, and with those around it."""
+        scope = self
+        while scope.parent is not None:
+            key = relative_name(scope.name, scope.parent.name) + "/"
+            if key in scope.parent.tracked:
+                break
+            scope.parent.tracked[key] = scope.tracked
+            scope = scope.parent
+        for part in owned.parts():
+            name = part.name or ""
+            if is_inside(name, self.name):
+                name = relative_name(name, self.name)
+            self.tracked[name] = part.variable
 
     @tf.autograph.experimental.do_not_convert
     def adopt_graph(self) -> None:
@@ -224,8 +257,10 @@ class Connection:
         scope: Its `ModuleScope`.
         reuse: False while variables may be made, True when they must exist, AUTO_REUSE for both.
         entered: The `tf.VariableScope` that was entered.
+        graph: The default graph in which it was entered.
         met: Variables that were created or found, by `id`: variables cannot be hashed.
         created: Full names of the variables that were created.
+        maker: What the connection is to the store.
     """
 
     def __init__(
@@ -238,8 +273,8 @@ class Connection:
         """Prepares the connection.
 
         Args:
-            owner: The module; it is given each variable made inside (`_snt_track`), at once, and
-                in the end, unless there was an error, all that were met (`_snt_take`).
+            owner: The module; in the end, unless there was an error, it is given the variables
+                that were met (`_snt_take`).
             scope: Its scope.
             entry: What is called: `CALL`, or a method that owns variables. The first completed
                 call of each makes its variables. None where the scope is merely entered.
@@ -250,26 +285,36 @@ class Connection:
         self.scope = scope
         self.reuse = reuse
         self.entered: Any = None
+        self.graph: Any = None
+        self.maker: Maker
         self.met: dict[int, OwnedVariable] = {}
         self.created: list[str] = []
-        self._entry = entry
+        self._is_call = entry is CALL
+        self._enters_only = entry is None
+        if entry is None:  # each entrance stands for itself
+            entry = next(scope.entrances)
+        self.maker = Maker(scope.identity, entry, object())
         self._contexts = contextlib.ExitStack()
 
     def __enter__(self) -> Any:
         contexts = self._contexts
         try:
             if self.reuse is None:
-                self.reuse = self._default_reuse(contexts)
+                self.reuse = self._default_reuse()
             scope = self.scope.variable_scope
             self.entered = contexts.enter_context(
                 tf1.variable_scope(
                     scope,
                     reuse=True if self.reuse is True else None,
                     constraint=scope.constraint,
-                    auxiliary_name_scope=self._entry is CALL,
+                    auxiliary_name_scope=self._is_call,
                 )
             )
-            contexts.enter_context(tf1.variable_creator_scope(self._watch_creation))
+            if self._enters_only and self.scope.name:
+                contexts.enter_context(self._unused_name_scope())
+            if not _creations_are_watched():
+                contexts.enter_context(tf1.variable_creator_scope(_watch_creation))
+            self.graph = tf1.get_default_graph()
         except BaseException:
             contexts.close()
             raise
@@ -282,8 +327,8 @@ class Connection:
             if error is not None:
                 self.scope.store.abandon(self.created)
                 return
-            if self._entry is not None:
-                self.scope.completed.add(self._entry)
+            if not self._enters_only:
+                self.scope.completed.add(self.maker.entry)
             self.owner._snt_take(self.met.values())
             parent = current_connection()
             if parent is not None:
@@ -299,28 +344,48 @@ class Connection:
             if known is None or known.name is None:  # the creation is seen before the name
                 self.met[id(part.variable)] = part
 
-    def _default_reuse(self, contexts: contextlib.ExitStack) -> Any:
-        scope = self.scope
-        if self._entry in scope.completed:
+    def _default_reuse(self) -> Any:
+        if self.maker.entry in self.scope.completed:
             return True
-        if tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context():
-            # The replicas make each variable together, and wait for one another inside of it.
-            return scope.inherited_reuse or tf1.AUTO_REUSE
-        if self._entry is not None:
-            contexts.enter_context(scope.store.first_connection)
-            if self._entry in scope.completed:  # by another thread in the meantime
-                return True
-        return scope.inherited_reuse
+        return self.scope.inherited_reuse or (in_replica_context() and tf1.AUTO_REUSE)
 
-    def _watch_creation(self, next_creator: Getter, **kwargs: Any) -> Any:
-        """Sees each variable that is created inside, by whatever means."""
-        if self.reuse is True and is_trainable(kwargs):
-            raise ValueError(
-                "Trainable variable created when calling a template after the first time: "
-                f"{kwargs.get('name')!r}, in a later connection of {self.scope.name!r}. "
-                "Perhaps tf.Variable was used where tf.get_variable was meant."
-            )
-        variable = next_creator(**kwargs)
-        in_graph = outermost_graph() is not None
-        self.meet(OwnedVariable(variable, None, requested_collections(kwargs), in_graph))
-        return variable
+    def _unused_name_scope(self) -> Any:
+        """Returns the name scope of the module, left free for the first call."""
+        name = self.scope.name.rpartition("/")[2]
+        if tf.executing_eagerly():
+            return tf1.name_scope(name)
+        outer = tf1.get_default_graph().get_name_scope()
+        return tf1.name_scope(f"{outer}/{name}/" if outer else f"{name}/")
+
+
+def _creations_are_watched() -> bool:
+    """Tells whether a connection around this one watches what is created in the current graph."""
+    connection = current_connection()
+    if connection is None:
+        return False
+    # The graph of a function takes over the watchers of the graph in which it is traced.
+    graph = tf1.get_default_graph()
+    while graph is not connection.graph:
+        if not graph.building_function:
+            return False
+        graph = graph.outer_graph
+    return True
+
+
+def _watch_creation(next_creator: Getter, **kwargs: Any) -> Any:
+    """Sees each variable that is created inside connections, by whatever means."""
+    connections = _thread.connections
+    if is_trainable(kwargs):
+        for connection in connections:
+            if connection.reuse is True:
+                raise ValueError(
+                    "Trainable variable created when calling a template after the first time: "
+                    f"{kwargs.get('name')!r}, in a later connection of {connection.scope.name!r}. "
+                    "Perhaps tf.Variable was used where tf.get_variable was meant."
+                )
+    variable = next_creator(**kwargs)
+    in_graph = outermost_graph() is not None
+    owned = OwnedVariable(variable, None, requested_collections(kwargs), in_graph)
+    if connections:
+        connections[-1].meet(owned)
+    return variable

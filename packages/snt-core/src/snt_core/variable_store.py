@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import weakref
@@ -11,7 +12,11 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 import tensorflow.compat.v1 as tf1
 
-from snt_core.graphs import losses_reach_outermost_graph, outermost_graph
+from snt_core.graphs import (
+    in_replica_context,
+    losses_reach_outermost_graph,
+    outermost_graph,
+)
 
 GLOBAL_VARIABLES = tf1.GraphKeys.GLOBAL_VARIABLES
 TRAINABLE_VARIABLES = tf1.GraphKeys.TRAINABLE_VARIABLES
@@ -35,6 +40,25 @@ class OwnedVariable(NamedTuple):
     collections: tuple[str, ...]
     in_graph: bool
 
+    def check_shareable(self, shape: Any, dtype: Any) -> None:
+        """Checks that the variable is of the shape and type that are asked for, if any are.
+
+        Raises:
+            ValueError: If it is not.
+        """
+        found_shape, found_dtype = self.variable.get_shape(), self.variable.dtype.base_dtype
+        if shape is not None and not found_shape.is_compatible_with(shape):
+            raise ValueError(
+                f"Trying to share variable {self.name}, but specified shape "
+                f"{tuple(tf.TensorShape(shape))} and found shape {tuple(found_shape)}. All "
+                "connections of a module need variables of the same shapes."
+            )
+        if dtype is not None and tf.as_dtype(dtype).base_dtype != found_dtype:
+            raise ValueError(
+                f"Trying to share variable {self.name}, but specified dtype "
+                f"{tf.as_dtype(dtype).name} and found dtype {found_dtype.name}."
+            )
+
     def parts(self) -> list[OwnedVariable]:
         """Returns the parts of a partitioned variable, or the variable itself, in a list."""
         if isinstance(self.variable, tf.Variable):
@@ -47,6 +71,29 @@ class OwnedVariable(NamedTuple):
         ]
 
 
+class Maker(NamedTuple):
+    """Who made a variable: a call of a module, or of a method of its.
+
+    Attributes:
+        scope: Identity of the scope of the module; see `VariableStore.identity`.
+        entry: What was called; or the number of the time that the scope was merely entered.
+        connection: Stands for the call itself.
+    """
+
+    scope: object
+    entry: Any
+    connection: object
+
+    def runs_beside(self, other: Maker | None) -> bool:
+        """Tells whether another first call of the same thing, in another thread, is this one."""
+        return (
+            other is not None
+            and self.scope is other.scope
+            and self.entry == other.entry
+            and self.connection is not other.connection
+        )
+
+
 class VariableStore:
     """The variables of a tree of modules, by full name.
 
@@ -56,10 +103,14 @@ class VariableStore:
     """
 
     def __init__(self) -> None:
-        # Held through each first connection, so that two threads do not both make variables.
-        self.first_connection = threading.RLock()
+        # The tracked dictionaries of scopes, by identity; see `ModuleScope.tracked`.
+        self.tracked: dict[object, Any] = {}
         self._number = next(_store_numbers)
+        self._lock = threading.RLock()
         self._owned: dict[str, OwnedVariable] = {}
+        self._makers: dict[str, Maker | None] = {}
+        self._identities: dict[Any, object] = {}
+        self._passed: dict[str, tuple[Any, Any]] = {}
         # Variables of first connections that failed: free to be taken when it is tried again.
         self._orphans: set[str] = set()
         _living_stores.add(self)
@@ -76,16 +127,26 @@ class VariableStore:
         """
         owned = self._owned.get(name)
         if owned is not None:
-            _check_shareable(name, owned.variable, shape, dtype)
+            question = (tuple(shape) if type(shape) is list else shape, dtype)
+            if self._passed.get(name) != question:  # which needs no second answer
+                owned.check_shareable(shape, dtype)
+                self._passed[name] = question
         return owned
+
+    def identity(self, key: Any) -> object:
+        """Returns an object that is the same for equal keys.
+
+        Modules made anew at each connection of their parent are different objects that stand for
+        the same module; the identity of their scopes tells.
+        """
+        return self._identities.setdefault(key, object())
 
     def get(
         self,
         getter: Callable[..., Any],
         name: str,
         reuse: Any,
-        shape: Any,
-        dtype: Any,
+        maker: Maker | None,
         **kwargs: Any,
     ) -> tuple[OwnedVariable, bool]:
         """Finds the variable `name` or creates it, as `reuse` allows.
@@ -94,9 +155,8 @@ class VariableStore:
             getter: TensorFlow's getter, which knows the variables of the graph by name.
             name: Full name of the variable.
             reuse: True if it must exist, False if it must not, AUTO_REUSE if it may.
-            shape: Its shape.
-            dtype: Its type.
-            **kwargs: The other arguments of the getter.
+            maker: Who asks.
+            **kwargs: The other arguments of the getter, shape and dtype among them.
 
         Returns:
             The variable, and whether it is new to the store.
@@ -104,17 +164,32 @@ class VariableStore:
         Raises:
             ValueError: If `reuse` does not allow it, or the variable is of another shape or type.
         """
-        if name in self._owned:
-            if not reuse and name not in self._orphans:
+        # Replicas make each variable together, and wait for one another inside of it.
+        with contextlib.nullcontext() if in_replica_context() else self._lock:
+            if name not in self._owned:
+                return self._create(getter, name, reuse, maker, **kwargs), True
+            made_by = self._makers[name]
+            beside = maker is not None and maker.runs_beside(made_by)
+            if not (reuse or beside or name in self._orphans):
                 raise ValueError(
                     f"Variable {name} already exists, disallowed. Each module, and each method "
                     "decorated with reuse_variables, owns its variables: give one of the two "
                     "that ask for this name another name, or let one call the other."
                 )
             self._orphans.discard(name)
-            found = self.find(name, shape, dtype)
+            found = self.find(name, kwargs.get("shape"), kwargs.get("dtype"))
             assert found is not None
             return found, False
+
+    def _create(
+        self,
+        getter: Callable[..., Any],
+        name: str,
+        reuse: Any,
+        maker: Maker | None,
+        regularizer: Any = None,
+        **kwargs: Any,
+    ) -> OwnedVariable:
         in_graph = outermost_graph() is not None
         if not in_graph:  # in a graph, the getter knows
             if reuse is True:
@@ -124,12 +199,17 @@ class VariableStore:
                     "All variables of a module are made by its first connection."
                 )
             reuse = False
+            kwargs["regularizer"] = regularizer
         # From the graph of a function, or the body of a loop, out to where variables can live.
         with tf.init_scope(), losses_reach_outermost_graph():
-            variable = getter(name, shape=shape, dtype=dtype, reuse=reuse, **kwargs)
-        owned = OwnedVariable(variable, name, requested_collections(kwargs), in_graph)
+            variable = getter(name, reuse=reuse, **kwargs)
+            owned = OwnedVariable(variable, name, requested_collections(kwargs), in_graph)
+            if in_graph and regularizer is not None and reuse is not True:
+                for part in owned.parts():
+                    _regularize(part, regularizer)
         self._owned[name] = owned
-        return owned, True
+        self._makers[name] = maker
+        return owned
 
     def _living(self) -> list[OwnedVariable]:
         return [part for owned in list(self._owned.values()) for part in owned.parts()]
@@ -168,6 +248,18 @@ def is_trainable(kwargs: dict[str, Any]) -> bool:
     return bool(trainable)
 
 
+def _regularize(owned: OwnedVariable, regularizer: Callable[[Any], Any]) -> None:
+    """Adds the loss of a variable to the collection of its graph.
+
+    TensorFlow's getter would run the regularizer several times, and add a stand-in for the loss.
+    """
+    graph = tf1.get_default_graph()
+    with graph.colocate_with(owned.variable.op), tf1.name_scope(f"{owned.name}/Regularizer/"):
+        loss = regularizer(owned.variable)
+    if loss is not None:
+        graph.add_to_collection(tf1.GraphKeys.REGULARIZATION_LOSSES, loss)
+
+
 def requested_collections(kwargs: dict[str, Any]) -> tuple[str, ...]:
     """Returns the collections that a variable made with these arguments belongs to."""
     collections = kwargs.get("collections")
@@ -175,18 +267,3 @@ def requested_collections(kwargs: dict[str, Any]) -> tuple[str, ...]:
     if is_trainable(kwargs) and TRAINABLE_VARIABLES not in wanted:
         wanted += (TRAINABLE_VARIABLES,)
     return wanted
-
-
-def _check_shareable(name: str, variable: Any, shape: Any, dtype: Any) -> None:
-    found_shape, found_dtype = variable.get_shape(), variable.dtype.base_dtype
-    if shape is not None and not found_shape.is_compatible_with(shape):
-        raise ValueError(
-            f"Trying to share variable {name}, but specified shape {tuple(tf.TensorShape(shape))} "
-            f"and found shape {tuple(found_shape)}. All connections of a module need variables of "
-            "the same shapes."
-        )
-    if dtype not in (None, found_dtype) and tf.as_dtype(dtype).base_dtype != found_dtype:
-        raise ValueError(
-            f"Trying to share variable {name}, but specified dtype {tf.as_dtype(dtype).name} and "
-            f"found dtype {found_dtype.name}."
-        )

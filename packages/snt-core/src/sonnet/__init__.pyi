@@ -45,6 +45,7 @@ from snt_core.variables import has_variable_scope as has_variable_scope
 from snt_core.variables import variable_map_items as variable_map_items
 from snt_nets import nets as nets
 from snt_nets.add_bias import AddBias as AddBias
+from snt_nets.attention import AttentiveRead as AttentiveRead
 from snt_nets.batch_apply import BatchApply as BatchApply
 from snt_nets.batch_apply import merge_leading_dims as merge_leading_dims
 from snt_nets.batch_apply import split_leading_dim as split_leading_dim
@@ -77,20 +78,30 @@ from snt_nets.gradients import clip_gradient as clip_gradient
 from snt_nets.gradients import scale_gradient as scale_gradient
 from snt_nets.linear import Linear as Linear
 from snt_nets.merge_dims import MergeDims as MergeDims
+from snt_nets.moving_average import MovingAverage as MovingAverage
+from snt_nets.multi_head_attention import MultiHeadAttention as MultiHeadAttention
 from snt_nets.norm.batch_norm import BatchNorm as BatchNorm
 from snt_nets.norm.batch_norm_v2 import BatchNormV2 as BatchNormV2
 from snt_nets.norm.group_norm import GroupNorm as GroupNorm
 from snt_nets.norm.group_norm import InstanceNorm as InstanceNorm
 from snt_nets.norm.layer_norm import LayerNorm as LayerNorm
 from snt_nets.norm.rms_norm import RMSNorm as RMSNorm
+from snt_nets.optimization_constraints import OptimizationConstraints as OptimizationConstraints
+from snt_nets.optimization_constraints import get_lagrange_multiplier as get_lagrange_multiplier
 from snt_nets.reshape import BatchFlatten as BatchFlatten
 from snt_nets.reshape import BatchReshape as BatchReshape
 from snt_nets.reshape import FlattenTrailingDimensions as FlattenTrailingDimensions
+from snt_nets.residual import Residual as Residual
 from snt_nets.select_input import SelectInput as SelectInput
 from snt_nets.sequential import Sequential as Sequential
 from snt_nets.slicing import SliceByDim as SliceByDim
 from snt_nets.slicing import TileByDim as TileByDim
+from snt_nets.spatial.affine_grid_warper import AffineGridWarper as AffineGridWarper
+from snt_nets.spatial.affine_warp_constraints import AffineWarpConstraints as AffineWarpConstraints
+from snt_nets.spatial.grid_warper import GridWarper as GridWarper
+from snt_nets.spectral_norm import wrap_with_spectral_norm as wrap_with_spectral_norm
 from snt_nets.trainable_variable import TrainableVariable as TrainableVariable
+from snt_nets.weight_norm import wrap_with_weight_norm as wrap_with_weight_norm
 
 from . import python as python
 

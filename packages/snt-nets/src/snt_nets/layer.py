@@ -40,9 +40,12 @@ class Layer(AbstractModule):
     ) -> None:
         super().__init__(custom_getter=custom_getter, name=name)
         self.possible_keys = keys.union(statistics)
-        self._given_initializers = check_initializers(initializers, self.possible_keys)
-        self._partitioners = check_partitioners(partitioners, keys)
-        self._regularizers = check_regularizers(regularizers, keys)
+        # In a tuple, which TensorFlow has no reason to wrap as it would each dictionary.
+        self._given = (
+            check_initializers(initializers, self.possible_keys),
+            check_partitioners(partitioners, keys),
+            check_regularizers(regularizers, keys),
+        )
         self._variable_options = {
             key: {
                 "initializer": self._given_initializers.get(key),
@@ -73,6 +76,18 @@ class Layer(AbstractModule):
         if options["initializer"] is None:
             options["initializer"] = default_initializer()
         return get_variable(name, shape=shape, dtype=dtype, **options, **kwargs)
+
+    @property
+    def _given_initializers(self) -> dict[str, Any]:
+        return self._given[0]
+
+    @property
+    def _partitioners(self) -> Any:
+        return self._given[1]
+
+    @property
+    def _regularizers(self) -> dict[str, Any]:
+        return self._given[2]
 
     @property
     def initializers(self) -> dict[str, Any]:
