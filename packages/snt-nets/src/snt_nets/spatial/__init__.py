@@ -1,0 +1,1 @@
+"""Spatial transformers: grids of points at which to sample a warped image."""
