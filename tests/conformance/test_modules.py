@@ -156,7 +156,7 @@ def test_checkpoint_restores_before_and_after_the_variables_exist(
         outputs = call(*inputs)
         status.assert_consumed()
         tf.nest.map_structure(
-            lambda a, b: np.testing.assert_array_equal(tf.convert_to_tensor(a), b),
+            lambda a, b: np.testing.assert_allclose(tf.convert_to_tensor(a), b, 1e-6, 1e-6),
             expected,
             outputs,
         )

@@ -41,6 +41,40 @@ class Descriptor:
         return (values.astype(tf.as_dtype(dtype).as_numpy_dtype),)
 
 
+def _reading_by_its_first_slot(attention: Any) -> Any:
+    """Makes attention a module of one input; without the logits, which may be large."""
+    module = snt.Module(lambda memory: attention(memory, memory[:, 0])[:2], name="reading")
+    module.attention = attention  # to be saved with it
+    return module
+
+
+def _called_as(module_class: type, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Constructs a module of which a call with inputs is `call(build, inputs)`."""
+
+    class Called(module_class):  # type: ignore[misc]
+        def _build(self, inputs: Any) -> Any:
+            return call(super()._build, inputs)
+
+    Called.__name__ = Called.__qualname__ = module_class.__name__
+    return Called(*args, **kwargs)
+
+
+def _testing(build: Callable[..., Any], inputs: Any) -> Any:
+    return build(inputs, is_training=False)
+
+
+def _testing_by_averages(build: Callable[..., Any], inputs: Any) -> Any:
+    return build(inputs, is_training=False, test_local_stats=False)
+
+
+def _of_halves(build: Callable[..., Any], inputs: Any) -> Any:
+    return build(tf.split(inputs, 2, axis=-1))
+
+
+def _of_ids(build: Callable[..., Any], inputs: Any) -> Any:
+    return build(tf.cast(tf.abs(inputs), tf.int32))
+
+
 DESCRIPTORS = [
     Descriptor("Linear", lambda: snt.Linear(3), (5, 4), {"w": (4, 3), "b": (3,)}),
     Descriptor("Linear-no-bias", lambda: snt.Linear(3, use_bias=False), (5, 4), {"w": (4, 3)}),
@@ -172,5 +206,178 @@ DESCRIPTORS = [
         lambda: snt.SeparableConv2D(4, 2, 3, rate=2),
         (5, 6, 4, 3),
         {"w_dw": (3, 3, 3, 2), "w_pw": (1, 1, 6, 4), "b": (4,)},
+    ),
+    # Wrappers, spatial transformers, attention.
+    Descriptor(
+        "Residual",
+        lambda: snt.Residual(snt.Linear(4, name="inner")),
+        (5, 4),
+        {"inner/w": (4, 4), "inner/b": (4,)},
+        own_scope=False,
+    ),
+    Descriptor(
+        "weight-normalised",
+        lambda: snt.wrap_with_weight_norm(snt.nets.MLP)([3, 2], name="net"),
+        (5, 4),
+        {
+            f"net/linear_{i}/{name}": shape
+            for i, (size, previous) in enumerate([(3, 4), (2, 3)])
+            for name, shape in (("w", (previous, size)), ("g", (1, size)), ("b", (size,)))
+        },
+    ),
+    Descriptor("AffineGridWarper", lambda: snt.AffineGridWarper([4, 3], [3, 2]), (5, 6)),
+    Descriptor(
+        "AffineGridWarper-constrained",
+        lambda: snt.AffineGridWarper([4, 3], [3, 2], [[None, 0, 0], [0, 1, 0.5]]),
+        (5, 1),
+    ),
+    Descriptor(
+        "AttentiveRead",
+        lambda: _reading_by_its_first_slot(snt.AttentiveRead(snt.Linear(1, name="logit"))),
+        (5, 3, 4),
+        {"logit/w": (8, 1), "logit/b": (1,)},
+        own_scope=False,
+    ),
+    # Networks of convolutions. The vector quantizers are bound to the graph of their construction,
+    # and have outputs without batch or gradient: all that is in their own tests.
+    Descriptor(
+        "ConvNet2D",
+        lambda: snt.nets.ConvNet2D([3, 2], [3], [2, 1], [snt.SAME]),
+        (5, 6, 4, 2),
+        {
+            "conv_2d_0/w": (3, 3, 2, 3),
+            "conv_2d_0/b": (3,),
+            "conv_2d_1/w": (3, 3, 3, 2),
+            "conv_2d_1/b": (2,),
+        },
+    ),
+    Descriptor(
+        "ConvNet2D-normalised",
+        lambda: snt.nets.ConvNet2D(
+            [3, 2],
+            [[2, 1]],
+            [1],
+            [snt.VALID],
+            activation=tf.tanh,
+            normalization_ctor=snt.LayerNorm,
+            normalize_final=False,
+            use_bias=[False, True],
+        ),
+        (5, 6, 4, 2),
+        {
+            "conv_2d_0/w": (2, 1, 2, 3),
+            "batch_norm_0/gamma": (3,),
+            "batch_norm_0/beta": (3,),
+            "conv_2d_1/w": (2, 1, 3, 2),
+            "conv_2d_1/b": (2,),
+        },
+        dtypes=("float32", "float64"),
+    ),
+    Descriptor(
+        "ConvNet2DTranspose",
+        lambda: snt.nets.ConvNet2DTranspose([3, 2], [[6, 3], [11, 6]], [2], [2], [snt.SAME]),
+        (5, 3, 2, 4),
+        {
+            "conv_2d_transpose_0/w": (2, 2, 3, 4),
+            "conv_2d_transpose_0/b": (3,),
+            "conv_2d_transpose_1/w": (2, 2, 2, 3),
+            "conv_2d_transpose_1/b": (2,),
+        },
+    ),
+    Descriptor(
+        "Dilation",
+        lambda: snt.nets.Dilation(
+            2, initializers={"w": tf.compat.v1.truncated_normal_initializer(stddev=0.25)}
+        ),
+        (5, 4, 3, 2),
+        {
+            f"dilated_conv_conv{i}/{name}": shape
+            for i in range(1, 9)
+            for name, shape in (("w", (3, 3, 2, 2)), ("b", (2,)))
+        },
+    ),
+    Descriptor(
+        "AlexNetMini",
+        lambda: snt.nets.AlexNetMini(),
+        (5, 17, 17, 1),
+        {
+            f"{layer}/{name}": shape
+            for layer, *sizes in (
+                ("conv_0", 3, 3, 1, 48),
+                ("conv_1", 3, 3, 48, 128),
+                ("conv_2", 3, 3, 128, 192),
+                ("conv_3", 3, 3, 192, 192),
+                ("conv_4", 3, 3, 192, 128),
+                ("fc_0", 128, 1024),
+                ("fc_1", 1024, 1024),
+            )
+            for name, shape in (("w", tuple(sizes)), ("b", tuple(sizes[-1:])))
+        },
+    ),
+    # Shapes, embeddings, normalisation.
+    Descriptor(
+        "ConcatLinear",
+        lambda: _called_as(snt.ConcatLinear, _of_halves, 3),
+        (5, 4),
+        {"linear/w": (2, 3), "linear/b": (3,), "linear_1/w": (2, 3)},
+    ),
+    Descriptor("SliceByDim", lambda: snt.SliceByDim([-1], [1], [2]), (5, 4, 3)),
+    Descriptor("TileByDim", lambda: snt.TileByDim([1], [2]), (5, 4, 3)),
+    Descriptor("MergeDims", lambda: snt.MergeDims(1, 2), (5, 4, 3, 2)),
+    Descriptor("SelectInput", lambda: snt.SelectInput([0, [0]]), (5, 4)),
+    Descriptor(
+        "Embed",
+        lambda: _called_as(snt.Embed, _of_ids, 7, 3),
+        (5, 4),
+        {"embeddings": (7, 3)},
+        dtypes=("float32",),
+    ),
+    Descriptor("BlockTriangularMatrix", lambda: snt.BlockTriangularMatrix((2, 1), 3), (5, 12)),
+    Descriptor("BlockDiagonalMatrix", lambda: snt.BlockDiagonalMatrix((2, 2), 3), (5, 12)),
+    Descriptor("Dropout", lambda: _called_as(snt.Dropout, _testing), (5, 4)),
+    Descriptor(
+        "BatchNorm",
+        lambda: _called_as(snt.BatchNorm, _testing_by_averages, scale=True),
+        (5, 3, 2),
+        {name: (1, 1, 2) for name in ("beta", "gamma", "moving_mean", "moving_variance")},
+        dtypes=("float32", "float64"),  # beside 16 bits the averages have 32
+    ),
+    Descriptor(
+        "BatchNorm-fused",
+        lambda: _called_as(snt.BatchNorm, _testing_by_averages, scale=True, fused=True),
+        (5, 3, 4, 2),
+        {name: (1, 1, 1, 2) for name in ("beta", "gamma", "moving_mean", "moving_variance")},
+        dtypes=("float32", "float64"),
+    ),
+    Descriptor(
+        "BatchNormV2",
+        lambda: _called_as(snt.BatchNormV2, _testing_by_averages, scale=True),
+        (5, 3, 2),
+        {name: (2,) for name in ("beta", "gamma", "moving_mean", "moving_variance")},
+        dtypes=("float32", "float64"),
+    ),
+    Descriptor(
+        "LayerNorm",
+        lambda: snt.LayerNorm(),
+        (5, 3, 2),
+        {"gamma": (2,), "beta": (2,)},
+        dtypes=("float32", "float64"),  # beside 16 bits the variables have 32
+    ),
+    Descriptor(
+        "GroupNorm",
+        lambda: snt.GroupNorm(2, data_format="NCW"),
+        (5, 4, 3),
+        {"gamma": (4,), "beta": (4,)},
+        dtypes=("float32", "float64"),
+    ),
+    Descriptor(
+        "InstanceNorm",
+        lambda: snt.InstanceNorm(),
+        (5, 3, 2),
+        {"gamma": (2,), "beta": (2,)},
+        dtypes=("float32", "float64"),
+    ),
+    Descriptor(
+        "RMSNorm", lambda: snt.RMSNorm(), (5, 3), {"gamma": (3,)}, dtypes=("float32", "float64")
     ),
 ]

@@ -139,9 +139,13 @@ def test_a_checkpoint_fits_the_other_format(fused, tmp_path):
         np.testing.assert_array_equal(first, second)
     with tf.Graph().as_default(), tf1.Session() as session:
         outputs = snt.BatchNormV2(fused=fused, scale=True)(tf.ones([4, 5, 2, 2]), is_training=False)
-        with pytest.raises(tf.errors.InvalidArgumentError):
+
+        def restore_and_use():
             tf1.train.Saver().restore(session, str(tmp_path / "model"))
             session.run(outputs)
+
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            restore_and_use()
 
 
 # Errors.

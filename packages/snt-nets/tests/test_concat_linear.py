@@ -89,7 +89,8 @@ def test_custom_getters_see_the_names_inside(mode):
 
     module = snt.ConcatLinear(3, custom_getter={"linear/w": getter, "linear_1/w": getter})
     connect(module, mode, array(5, 4), array(5, 2))
-    assert seen == ["concat_linear/linear/w", "concat_linear/linear_1/w"]
+    # In the function mode the function is traced twice, since it makes variables.
+    assert set(seen) == {"concat_linear/linear/w", "concat_linear/linear_1/w"}
 
 
 # Errors.

@@ -1,5 +1,7 @@
 """`nets.Dilation` and its initializers."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -62,7 +64,7 @@ def test_variables(model_size, channels, multipliers, mode):
     assert names(net.get_variables()) == [f"{scope}/{key}" for scope in scopes for key in "wb"]
     sizes = [channels, *(3 * multiplier for multiplier in multipliers)]
     weights, biases = net.get_variables()[::2], net.get_variables()[1::2]
-    shapes = [(3, 3, *pair) for pair in zip(sizes[:-1], sizes[1:], strict=True)]
+    shapes = [(3, 3, *pair) for pair in itertools.pairwise(sizes)]
     assert [tuple(w.shape) for w in weights] == shapes
     assert [tuple(b.shape) for b in biases] == [(size,) for size in sizes[1:]]
     assert not any(mode.values(b).any() for b in biases)
@@ -183,8 +185,7 @@ def test_noise_is_small_by_default(mode):
     kernel = mode.run(lambda: initializer([3, 3, 4, 8]))
     assert kernel.dtype == np.float32
     np.testing.assert_allclose(kernel[1, 1].sum(-1), 1, atol=1e-6)
-    kernel[1, 1] = 0
-    assert 0 < np.abs(kernel).max() <= 2e-8
+    assert 0 < np.abs(kernel[0]).max() <= 2e-8
 
 
 @pytest.mark.parametrize("shape", [[3, 3, 4], [3, 3, 4, 4, 1], [3, 5, 4, 4], [2, 2, 4, 4]])

@@ -1,12 +1,11 @@
 """A layer makes the ops that a careful person would write by hand, and no more."""
 
-import collections
-
 import pytest
 import tensorflow as tf
 import tensorflow.compat.v1 as tf1
 
 import sonnet as snt
+from tests.support.op_counts import new_ops
 
 
 def variable(name, shape, stddev=None):
@@ -46,6 +45,25 @@ def bare_add_bias(x, multiplier=1, shape=(4,)):
 def bare_trainable_variable(x):
     with tf1.variable_scope("trainable_variable", reuse=tf1.AUTO_REUSE):
         return variable("w", [4], 0.5)
+
+
+def bare_concat_linear(x):
+    with tf1.variable_scope("concat_linear", reuse=tf1.AUTO_REUSE):
+        first = bare_linear(x, 3)
+        with tf1.variable_scope("linear_1", reuse=tf1.AUTO_REUSE):
+            return tf.add_n([first, tf.matmul(x, variable("w", [4, 3], 0.5))])
+
+
+def bare_embed(x):
+    with tf1.variable_scope("embed", reuse=tf1.AUTO_REUSE):
+        table = tf1.get_variable("e", [9, 4], initializer=tf1.random_normal_initializer())
+        return tf.gather(table, tf.cast(x, tf.int32))
+
+
+def bare_block_matrix(x):
+    first, second = tf.split(x, [2, 4], axis=1)
+    first = tf.pad(tf.reshape(first, [-1, 1, 2]), [[0, 0], [0, 0], [0, 2]])
+    return tf.concat([first, tf.reshape(second, [-1, 1, 4])], axis=1)
 
 
 def bare_batch_apply(x):
@@ -104,6 +122,43 @@ CASES = {
         lambda x: tf.tanh(bare_linear(x, 3)),
         [None, 4],
     ),
+    "ConcatLinear": (
+        lambda: _of_pairs(snt.ConcatLinear(3)),
+        bare_concat_linear,
+        [None, 4],
+    ),
+    "SliceByDim": (
+        lambda: snt.SliceByDim([-1], [1], [2]),
+        lambda x: tf.slice(x, [0, 1], [-1, 2]),
+        [None, 4],
+    ),
+    "TileByDim": (
+        lambda: snt.TileByDim([0], [2]),
+        lambda x: tf.tile(x, [2, 1]),
+        [None, 4],
+    ),
+    "MergeDims": (
+        lambda: snt.MergeDims(1, 2),
+        lambda x: tf.reshape(x, [-1, 12, 2]),
+        [None, 4, 3, 2],
+    ),
+    "SelectInput": (lambda: snt.SelectInput(0), tf.identity, [None, 4]),
+    "Embed": (lambda: _of_ids(snt.Embed(9, 4)), bare_embed, [None]),
+    "BlockTriangularMatrix": (
+        lambda: snt.BlockTriangularMatrix((1, 2), 2),
+        bare_block_matrix,
+        [None, 6],
+    ),
+    "Dropout": (
+        lambda: _with_arguments(snt.Dropout(), is_training=True),
+        lambda x: tf.nn.dropout(x, rate=0.5),
+        [None, 4],
+    ),
+    "Dropout, testing": (
+        lambda: _with_arguments(snt.Dropout(), is_training=False),
+        lambda x: x,
+        [None, 4],
+    ),
 }
 
 
@@ -115,16 +170,12 @@ def _without_inputs(module):
     return lambda x: module()
 
 
-def new_ops(connect, shape):
-    """Counts the ops of the first and of the second connection by type."""
-    with tf.Graph().as_default() as graph:
-        counts = []
-        for _ in range(2):
-            inputs = tf1.placeholder(tf.float32, shape)
-            before = len(graph.get_operations())
-            connect(inputs)
-            counts.append(collections.Counter(op.type for op in graph.get_operations()[before:]))
-        return counts
+def _of_pairs(module):
+    return lambda x: module([x, x])
+
+
+def _of_ids(module):
+    return lambda x: module(tf.cast(x, tf.int32))
 
 
 @pytest.mark.parametrize(("make", "bare", "shape"), CASES.values(), ids=CASES)

@@ -62,7 +62,7 @@ def value_and_gradients(function, x, mode):
 )
 def test_starts_at_the_initializer(initializer, expected, mode):
     multiplier = mode.run(
-        lambda: in_module(lambda: snt.get_lagrange_multiplier((2, 3), initializer=initializer))()
+        in_module(lambda: snt.get_lagrange_multiplier((2, 3), initializer=initializer))
     )
     assert multiplier.shape == (2, 3)
     assert multiplier.dtype == np.float32
@@ -206,17 +206,9 @@ def test_a_range_is_a_pair(valid_range):
         snt.get_lagrange_multiplier(valid_range=valid_range)
 
 
-def test_a_function_keeps_its_multipliers_alive():
-    @tf.function
-    def function(x):
-        return snt.get_lagrange_multiplier() * x
-
-    for _ in range(2):
-        np.testing.assert_allclose(function(tf.constant(2.0)), 2, 1e-6)
-    (variable,) = function.get_concrete_function(tf.constant(2.0)).graph.get_collection(
-        LAGRANGE_MULTIPLIERS
-    )
-    assert variable.trainable
+def test_a_function_has_multipliers_in_a_module_only():
+    with pytest.raises(ValueError, match="singleton"):
+        tf.function(lambda: snt.get_lagrange_multiplier())()
 
 
 def test_gradients_in_eager_mode_without_a_module():
@@ -241,7 +233,7 @@ def test_penalty(mode):
         assert constraints() is penalty
         return penalty, constraints.constraints, constraints.lagrange_multipliers
 
-    penalty, constraints, multipliers = mode.run(lambda x, y: in_module(build)(x, y), x, y)
+    penalty, constraints, multipliers = mode.run(in_module(build), x, y)
     expected = [x - 0.5, y - 1.5, y, -y]
     for found, constraint in zip(constraints, expected, strict=True):
         np.testing.assert_allclose(found, constraint, 1e-6)
@@ -261,7 +253,7 @@ def test_no_constraints(mode):
 @pytest.mark.parametrize("dtype", ["float64", "float16", "int32"])
 def test_constraints_of_other_types(dtype, mode):
     penalty = mode.run(
-        lambda x: in_module(lambda: snt.OptimizationConstraints().add_leq(x, 1)())(),
+        in_module(lambda x: snt.OptimizationConstraints().add_leq(x, 1)()),
         np.array([2, 4], dtype),
     )
     assert penalty.dtype == np.float32
@@ -290,7 +282,7 @@ def test_parses_expressions(compare, sign, mode):
         with pytest.raises(snt.NotSupportedError, match=r"use add_leq\(lhs, rhs\) for"):
             mode.run(build, x, y)
         return
-    (constraint,), (multiplier,) = mode.run(lambda x, y: in_module(build)(x, y), x, y)
+    (constraint,), (multiplier,) = mode.run(in_module(build), x, y)
     np.testing.assert_allclose(constraint, sign * (x - y), 1e-6)
     np.testing.assert_allclose(multiplier, [3, 3, 3], 1e-5)
 

@@ -62,11 +62,11 @@ def test_numbers_may_be_tensors(mode):
 
 
 def test_any_dtype(mode):
-    for inputs in (np.array(["a", "b", "c"]), np.array([True, False, True]), np.arange(3)):
+    for inputs in (np.array([b"a", b"b", b"c"]), np.array([True, False, True]), np.arange(3)):
         sliced = mode.run(snt.SliceByDim([0], [1], [1]), inputs)
         tiled = mode.run(snt.TileByDim([0], [2]), inputs)
-        np.testing.assert_array_equal(sliced, inputs[1:2].astype(sliced.dtype))
-        np.testing.assert_array_equal(tiled, np.tile(inputs, 2).astype(tiled.dtype))
+        assert sliced.tolist() == inputs[1:2].tolist()
+        assert tiled.tolist() == inputs.tolist() * 2
 
 
 def test_static_shapes():
@@ -117,7 +117,7 @@ def test_an_axis_is_not_named_from_both_ends(name, mode):
     module = MODULES[name]([0, -3], [1, 1])
     with pytest.raises(ValueError, match="must not have any repeated integers.*the same axis"):
         mode.run(module, RNG.normal(size=[3, 4, 2]))
-    assert mode.run(module, RNG.normal(size=[1, 3, 4, 2])).size
+    assert mode.run(module, RNG.normal(size=[3, 4, 2, 2])).size
 
 
 @each_module

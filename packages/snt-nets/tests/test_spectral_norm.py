@@ -176,7 +176,8 @@ def test_updates_in_a_collection_are_those_of_the_iteration():
             w_value, u0_value = session.run([w, u0])
             session.run(outputs)
             np.testing.assert_array_equal(session.run(u0), u0_value)
-            (update,) = (op for op in graph.get_collection("updates")[:2] if layer in op.name)
+            updates = graph.get_collection("updates")[:2]
+            (update,) = (op for op in updates if layer in op.inputs[0].op.name)
             session.run(update)
             np.testing.assert_allclose(session.run(u0), iterated(w_value, u0_value)[1], 1e-4, 1e-5)
 
@@ -268,6 +269,39 @@ def test_u0_must_be_the_variable_to_be_updated():
     assert module(INPUTS, enable_power_iteration=False).shape == (6, 3)
 
 
+@pytest.mark.parametrize("update", [True, False])
+def test_ops_are_those_of_the_formula(update):
+    def unit(x):
+        return x * tf.math.rsqrt(tf.reduce_sum(tf.square(x)) + 1e-4)
+
+    def bare(x, w, u0, b):
+        w = tf.convert_to_tensor(w)
+        matrix = tf.reshape(w, [-1, 3])
+        v = unit(tf.matmul(u0, matrix, transpose_b=True))
+        u = unit(tf.matmul(v, matrix))
+        u, v = tf.stop_gradient(u), tf.stop_gradient(v)
+        w = tf.reshape(matrix / tf.reduce_sum(tf.matmul(v, matrix) * u), [4, 3])
+        if update:
+            with tf.control_dependencies([u0.assign(u, read_value=False)]):
+                w = tf.identity(w)
+        return tf.matmul(x, w) + b
+
+    with tf.Graph().as_default() as graph:
+        inputs = tf1.placeholder(tf.float32, [None, 4])
+        module = snt.wrap_with_spectral_norm(snt.Linear)(3)
+        module(inputs)
+        variables = module.get_variables(tf1.GraphKeys.GLOBAL_VARIABLES)
+        counts = []
+        for connect in (
+            lambda x: module(x, enable_power_iteration=update),
+            lambda x: bare(x, *variables),
+        ):
+            before = len(graph.get_operations())
+            connect(inputs)
+            counts.append(sorted(op.type for op in graph.get_operations()[before:]))
+        assert counts[0] == counts[1]
+
+
 # The function.
 
 
@@ -293,23 +327,16 @@ def test_gradient_of_the_singular_value(mode):
     """Along u and v, through which no gradient flows, it is their outer product."""
     value = RNG.normal(size=[4, 3])
 
-    def compute():
-        def build():
-            weight = tf1.get_variable(
-                "w", [4, 3], tf.float64, initializer=tf1.constant_initializer(value)
-            )
-            with tf.GradientTape(persistent=True) as tape:
-                found = spectral_norm(weight, update=False)
-                loss = tf.reduce_sum(tf.sin(found["w_bar"]))
-            if mode.in_graph:
-                gradients = [tf1.gradients(y, weight)[0] for y in (found["sigma"], loss)]
-            else:
-                gradients = [tape.gradient(y, weight) for y in (found["sigma"], loss)]
-            return found, gradients
+    def compute(weight):
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(weight)
+            found = spectral_norm(weight, update=False)
+            loss = tf.reduce_sum(tf.sin(found["w_bar"]))
+        if mode.in_graph:
+            return found, [tf1.gradients(y, weight)[0] for y in (found["sigma"], loss)]
+        return found, [tape.gradient(y, weight) for y in (found["sigma"], loss)]
 
-        return snt.Module(build, name="norm")()
-
-    found, (of_sigma, of_loss) = mode.run(compute)
+    found, (of_sigma, of_loss) = mode.run(snt.Module(compute, name="norm"), value)
     v = found["u0"].astype("float64") @ value.T
     v /= np.sqrt(np.sum(v**2) + 1e-4)
     u = v @ value
@@ -325,15 +352,18 @@ def test_gradient_of_the_singular_value(mode):
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_short_weights_are_divided_in_float32(dtype, mode):
-    value = RNG.normal(size=[4, 3]).astype(tf.as_dtype(dtype).as_numpy_dtype)
-    found = mode.run(norm_of(value, update=False))
-    assert found["w_bar"].dtype.name == found["sigma"].dtype.name == dtype
-    assert found["u0"].dtype == np.float32
+    dtype = tf.as_dtype(dtype)
+    value = RNG.normal(size=[4, 3]).astype(dtype.as_numpy_dtype)
+
+    def compute():
+        found = spectral_norm(tf.constant(value), update=False)
+        assert found["w_bar"].dtype == found["sigma"].dtype == dtype
+        return {key: tf.cast(found[key], tf.float32) for key in found}
+
+    found = mode.run(snt.Module(compute, name="norm"))
     w = value.astype("float32")
-    expected = tf.cast(w / np.float32(iterated(w, found["u0"])[0]), dtype)
-    np.testing.assert_allclose(
-        found["w_bar"].astype("float32"), np.asarray(expected, "float32"), 1e-2
-    )
+    expected = (w / iterated(w, found["u0"])[0]).astype(dtype.as_numpy_dtype)
+    np.testing.assert_array_equal(found["w_bar"], expected.astype("float32"))
 
 
 def test_scopes_do_not_regularize_u0():

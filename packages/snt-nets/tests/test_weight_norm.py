@@ -167,3 +167,20 @@ def test_function(mode):
     found = mode.run(module)
     np.testing.assert_allclose(found["w_bar"], found["w"], 1e-12)
     assert names(module.get_variables()) == ["norm/w", "norm/g"]
+
+
+def test_ops_are_those_of_the_formula():
+    def bare(x, variables):
+        w, g, b = variables
+        return tf.matmul(x, tf.nn.l2_normalize(w, [0]) * g) + b
+
+    with tf.Graph().as_default() as graph:
+        inputs = tf1.placeholder(tf.float32, [None, 4])
+        module = snt.wrap_with_weight_norm(snt.Linear)(3)
+        module(inputs)
+        counts = []
+        for connect in (module, lambda x: bare(x, module.get_variables())):
+            before = len(graph.get_operations())
+            connect(inputs)
+            counts.append(sorted(op.type for op in graph.get_operations()[before:]))
+        assert counts[0] == counts[1]

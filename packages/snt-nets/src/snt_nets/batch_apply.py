@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numbers
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -110,14 +110,18 @@ class BatchApply(AbstractModule):
         name: str = "batch_apply",
     ) -> None:
         super().__init__(name=name)
-        if not isinstance(n_dims, numbers.Integral):
-            raise TypeError(f"{self.scope_name}: n_dims should be an integer, got {n_dims!r}.")
+        try:
+            n_dims = operator.index(n_dims)
+        except TypeError:
+            raise TypeError(
+                f"{self.scope_name}: n_dims should be an integer, got {n_dims!r}."
+            ) from None
         if n_dims <= 0:
             raise ValueError(
                 f"{self.scope_name}: n_dims should be greater than zero, got {n_dims}."
             )
         self._module = module_or_op
-        self._n_dims = int(n_dims)
+        self._n_dims = n_dims
         self._input_example_index = input_example_index
 
     def _build(self, *args: Any, **kwargs: Any) -> Any:

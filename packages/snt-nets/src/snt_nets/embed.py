@@ -118,6 +118,18 @@ class Embed(Layer):
             )
         return round(6 * self._vocab_size**0.25)
 
+    def _default_initializer(self) -> Any:
+        table = self._existing_vocab
+        if table is None:
+            return tf1.random_normal_initializer()
+
+        def existing(shape: Any, dtype: Any = None, partition_info: Any = None) -> Any:
+            offset = [0, 0] if partition_info is None else partition_info.var_offset
+            part = tuple(slice(o, o + n) for o, n in zip(offset, shape, strict=True))
+            return tf.convert_to_tensor(table[part])
+
+        return existing
+
     def _build(self, ids: Any) -> Any:
         """Looks up the vectors of `ids`.
 
@@ -137,22 +149,13 @@ class Embed(Layer):
             raise TypeError(
                 f"{self.scope_name}: ids must be int32 or int64, got {ids.dtype.name}. Use tf.cast."
             )
-        if self._existing_vocab is None:
-            self._embeddings = self._layer_variable(
-                "embeddings",
-                [self._vocab_size, self._embed_dim],
-                tf.float32,
-                tf1.random_normal_initializer,
-                trainable=self._trainable,
-            )
-        else:  # whose shape is that of the initial value
-            self._embeddings = self._layer_variable(
-                "embeddings",
-                None,
-                tf.float32,
-                lambda: self._existing_vocab,
-                trainable=self._trainable,
-            )
+        self._embeddings = self._layer_variable(
+            "embeddings",
+            [self._vocab_size, self._embed_dim],
+            tf.float32,
+            self._default_initializer,
+            trainable=self._trainable,
+        )
         table: Any = self._embeddings
         if isinstance(table, tf.Variable) or tf.is_tensor(table):
             return tf.gather(_densified(table) if self._densify_gradients else table, ids)

@@ -116,4 +116,7 @@ def _check_floating(net: Any, function: str) -> None:
 
 def _with_dtype(number: Any, dtype: Any) -> Any:
     """Returns a tensor as one of that dtype; a number is left to the op that takes it."""
-    return tf.cast(number, dtype) if tf.is_tensor(number) else number
+    if not tf.is_tensor(number):
+        return number
+    # In the graph of `net`: the gradient of a branch finds tensors of the branch only.
+    return tf.identity(tf.cast(number, dtype))

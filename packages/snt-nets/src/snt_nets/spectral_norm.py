@@ -78,6 +78,7 @@ class SpectralNormWrapper(WeightsWrapper):
         self._pow_iter_collection = pow_iter_collection
         self._connection = threading.local()  # two threads may connect at once, one testing
         super().__init__(module, "sn", args, kwargs)
+        self._check_same_graph()  # binds the module to this one, as Sonnet 1 does
 
     def _build(self, *args: Any, enable_power_iteration: bool = True, **kwargs: Any) -> Any:
         """Connects the inner module.
@@ -182,4 +183,4 @@ def _assigned(variable: Any, value: Any) -> Any:
             f"spectral_norm: the power iteration cannot update {variable!r}, which a custom getter "
             "or a partitioner gives for the variable u0. Connect with enable_power_iteration=False."
         )
-    return variable.assign(tf.cast(value, variable.dtype))
+    return variable.assign(tf.cast(value, variable.dtype), read_value=False)

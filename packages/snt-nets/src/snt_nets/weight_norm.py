@@ -110,7 +110,7 @@ def weight_norm(weight: Any, axis: int | Iterable[int] = -1, eps: float = 1e-12)
 
     def initial_length(shape: Any, dtype: Any = None, partition_info: Any = None) -> Any:
         start = tf.cast(_initial_value(weight), statistics_dtype(dtype))
-        return tf.cast(tf.norm(start, axis=axes, keepdims=True), dtype)
+        return tf.cast(tf.sqrt(tf.reduce_sum(tf.square(start), axes, keepdims=True)), dtype)
 
     g = tf1.get_variable(
         "g",

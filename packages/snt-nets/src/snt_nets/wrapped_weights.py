@@ -34,7 +34,7 @@ class WeightsWrapper(AbstractModule):
     ) -> None:
         name = kwargs.get("name") or default_name
         super().__init__(custom_getter=self._get_weights, name=f"{name}_wrapper")
-        with self._enter_variable_scope():
+        with self._enter_variable_scope(check_same_graph=False):
             self._module = module(*args, **kwargs)
 
     def _get_weights(self, getter: Callable[..., Any], name: str, *args: Any, **kwargs: Any) -> Any:
