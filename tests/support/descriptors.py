@@ -67,6 +67,15 @@ def _testing_by_averages(build: Callable[..., Any], inputs: Any) -> Any:
     return build(inputs, is_training=False, test_local_stats=False)
 
 
+def _output_only(build: Callable[..., Any], inputs: Any) -> Any:
+    return build(inputs, is_training=False)[0]
+
+
+def _with_state(build: Callable[..., Any], inputs: Any) -> Any:
+    state = build.__self__.zero_state(tf.shape(inputs)[0], inputs.dtype)  # type: ignore[attr-defined]
+    return tf.nest.flatten(build(inputs, state, is_training=False))
+
+
 def _of_halves(build: Callable[..., Any], inputs: Any) -> Any:
     return build(tf.split(inputs, 2, axis=-1))
 
@@ -74,6 +83,29 @@ def _of_halves(build: Callable[..., Any], inputs: Any) -> Any:
 def _of_ids(build: Callable[..., Any], inputs: Any) -> Any:
     return build(tf.cast(tf.abs(inputs), tf.int32))
 
+
+BATCH_NORM_VARIABLES = ("beta", "gamma", "moving_mean", "moving_variance")
+
+# Of a layer of transformers that have 8 features, 2 heads and 6 hidden units.
+TRANSFORMER_LAYER: dict[str, tuple[int, ...]] = {
+    **{
+        f"residual_dropout_wrapper{i}/layer_norm/{name}": (8,)
+        for i in ("", "_1")
+        for name in ("beta", "gamma")
+    },
+    **{
+        f"multihead_attention/{name}/w": (8, 8)
+        for name in ("query/linear", "key/linear", "value/linear", "relative_keys/linear", "linear")
+    },
+    "multihead_attention/linear/b": (8,),
+    "multihead_attention/r_w_bias": (1, 2, 1, 4),
+    "multihead_attention/r_r_bias": (1, 2, 1, 4),
+    "mlp/linear_0/w": (8, 6),
+    "mlp/linear_0/b": (6,),
+    "mlp/linear_1/w": (6, 8),
+    "mlp/linear_1/b": (8,),
+}
+TRANSFORMER = {"value_size": 4, "num_heads": 2, "num_layers": 1, "mlp_hidden_sizes": (6,)}
 
 DESCRIPTORS = [
     Descriptor("Linear", lambda: snt.Linear(3), (5, 4), {"w": (4, 3), "b": (3,)}),
@@ -238,8 +270,9 @@ DESCRIPTORS = [
         {"logit/w": (8, 1), "logit/b": (1,)},
         own_scope=False,
     ),
-    # Networks of convolutions. The vector quantizers are bound to the graph of their construction,
-    # and have outputs without batch or gradient: all that is in their own tests.
+    # Networks of convolutions. Others are in their own tests: AlexNet, whose pools and rectifiers
+    # have kinks wherever one looks, and the vector quantizers, which are bound to the graph of
+    # their construction and have outputs without batch or gradient.
     Descriptor(
         "ConvNet2D",
         lambda: snt.nets.ConvNet2D([3, 2], [3], [2, 1], [snt.SAME]),
@@ -287,31 +320,17 @@ DESCRIPTORS = [
     Descriptor(
         "Dilation",
         lambda: snt.nets.Dilation(
-            2, initializers={"w": tf.compat.v1.truncated_normal_initializer(stddev=0.25)}
+            2,
+            initializers={
+                "w": tf.compat.v1.truncated_normal_initializer(stddev=0.05),
+                "b": tf.compat.v1.ones_initializer(),  # away from the kinks
+            },
         ),
         (5, 4, 3, 2),
         {
             f"dilated_conv_conv{i}/{name}": shape
             for i in range(1, 9)
             for name, shape in (("w", (3, 3, 2, 2)), ("b", (2,)))
-        },
-    ),
-    Descriptor(
-        "AlexNetMini",
-        lambda: snt.nets.AlexNetMini(),
-        (5, 17, 17, 1),
-        {
-            f"{layer}/{name}": shape
-            for layer, *sizes in (
-                ("conv_0", 3, 3, 1, 48),
-                ("conv_1", 3, 3, 48, 128),
-                ("conv_2", 3, 3, 128, 192),
-                ("conv_3", 3, 3, 192, 192),
-                ("conv_4", 3, 3, 192, 128),
-                ("fc_0", 128, 1024),
-                ("fc_1", 1024, 1024),
-            )
-            for name, shape in (("w", tuple(sizes)), ("b", tuple(sizes[-1:])))
         },
     ),
     # Shapes, embeddings, normalisation.
@@ -339,21 +358,21 @@ DESCRIPTORS = [
         "BatchNorm",
         lambda: _called_as(snt.BatchNorm, _testing_by_averages, scale=True),
         (5, 3, 2),
-        {name: (1, 1, 2) for name in ("beta", "gamma", "moving_mean", "moving_variance")},
+        dict.fromkeys(BATCH_NORM_VARIABLES, (1, 1, 2)),
         dtypes=("float32", "float64"),  # beside 16 bits the averages have 32
     ),
     Descriptor(
         "BatchNorm-fused",
         lambda: _called_as(snt.BatchNorm, _testing_by_averages, scale=True, fused=True),
         (5, 3, 4, 2),
-        {name: (1, 1, 1, 2) for name in ("beta", "gamma", "moving_mean", "moving_variance")},
+        dict.fromkeys(BATCH_NORM_VARIABLES, (1, 1, 1, 2)),
         dtypes=("float32", "float64"),
     ),
     Descriptor(
         "BatchNormV2",
         lambda: _called_as(snt.BatchNormV2, _testing_by_averages, scale=True),
         (5, 3, 2),
-        {name: (2,) for name in ("beta", "gamma", "moving_mean", "moving_variance")},
+        dict.fromkeys(BATCH_NORM_VARIABLES, (2,)),
         dtypes=("float32", "float64"),
     ),
     Descriptor(
@@ -379,5 +398,69 @@ DESCRIPTORS = [
     ),
     Descriptor(
         "RMSNorm", lambda: snt.RMSNorm(), (5, 3), {"gamma": (3,)}, dtypes=("float32", "float64")
+    ),
+    # Attention and transformers.
+    Descriptor(
+        "MultiHeadAttention",
+        lambda: snt.MultiHeadAttention(2, 4, causal=True),
+        (5, 3, 6),
+        {
+            f"{layer}/{name}": shape
+            for layer, *sizes in (
+                ("query", 6, 8),
+                ("key", 6, 8),
+                ("value", 6, 8),
+                ("output", 8, 6),
+            )
+            for name, shape in (("w", tuple(sizes)), ("b", tuple(sizes[1:])))
+        },
+    ),
+    Descriptor(
+        "MultiheadAttention",
+        lambda: _called_as(snt.nets.transformer.MultiheadAttention, _output_only, 4, 4, 2),
+        (5, 3, 6),
+        {
+            **{f"{name}/linear/w": (6, 8) for name in ("query", "key", "value")},
+            "linear/w": (8, 8),
+            "linear/b": (8,),
+        },
+    ),
+    Descriptor(
+        "TransformerTower",
+        lambda: _called_as(snt.nets.TransformerTower, _output_only, **TRANSFORMER),
+        (5, 3, 8),
+        {f"layer_0/{name}": shape for name, shape in TRANSFORMER_LAYER.items()},
+        dtypes=("float32", "float64"),  # beside 16 bits those of layer normalisation have 32
+    ),
+    Descriptor(
+        "TransformerXL",
+        lambda: _called_as(snt.nets.TransformerXL, _with_state, TRANSFORMER, 4, 3),
+        (5, 3, 6),
+        {
+            "mlp/linear_0/w": (6, 8),
+            "mlp/linear_0/b": (8,),
+            **{
+                f"transformer_tower/layer_0/{name}": shape
+                for name, shape in TRANSFORMER_LAYER.items()
+            },
+        },
+        dtypes=("float32", "float64"),
+    ),
+    Descriptor(
+        "CompressiveTransformer",
+        lambda: _called_as(snt.nets.CompressiveTransformer, _with_state, TRANSFORMER, 3, 4, 2),
+        (5, 3, 6),
+        {
+            "mlp/linear_0/w": (6, 8),
+            "mlp/linear_0/b": (8,),
+            **{
+                f"transformer_tower/layer_0/{name}": shape
+                for name, shape in TRANSFORMER_LAYER.items()
+            },
+            "transformer_tower/layer_0/multihead_attention/relative_keys_0/linear/w": (8, 8),
+            "transformer_tower/layer_0/multihead_attention/r_r_bias_0": (1, 2, 1, 4),
+            "conv_compressor/conv_1d/w": (2, 8, 8),
+        },
+        dtypes=("float32", "float64"),
     ),
 ]

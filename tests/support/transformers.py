@@ -132,9 +132,9 @@ def tower(
         embeddings.append(normed)
         x = (
             x
-            + attention(normed, memories, below(layer, "multihead_attention"), num_heads, **options)[
-                0
-            ]
+            + attention(
+                normed, memories, below(layer, "multihead_attention"), num_heads, **options
+            )[0]
         )
         normed = layer_norm(x, layer, "residual_dropout_wrapper_1/layer_norm")
         x = x + mlp(normed, layer, "mlp")

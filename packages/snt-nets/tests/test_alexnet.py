@@ -359,3 +359,27 @@ def test_dropout_of_other_dtypes(mode):
     arrays = [IMAGES.astype("float16"), np.asarray(True), np.asarray(0.5, np.float32)]
     outputs = mode.run(lambda x, t, k: net(x, is_training=t, keep_prob=k), *arrays)
     assert outputs.dtype == np.float16
+
+
+# Saving and compiling.
+
+
+def test_checkpoints_saved_models_and_xla(tmp_path):
+    images, options = tf.constant(IMAGES), {"is_training": False, "test_local_stats": False}
+    net = mini(use_batch_norm=True)
+    net(images, is_training=True)
+    expected = net(images, **options)
+    path = tf.train.Checkpoint(net=net).save(str(tmp_path / "checkpoint"))
+    twin = mini(use_batch_norm=True)
+    status = tf.train.Checkpoint(net=twin).restore(path)
+    np.testing.assert_array_equal(tf.function(twin)(images, **options), expected)
+    status.assert_consumed()
+    exported = tf.Module()
+    exported.net = net
+    spec = [tf.TensorSpec([None, 18, 17, 2])]
+    exported.call = tf.function(lambda x: net(x, **options), input_signature=spec)
+    tf.saved_model.save(exported, str(tmp_path / "saved"))
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    np.testing.assert_allclose(loaded.call(images), expected, 1e-5, 1e-6)
+    compiled = tf.function(lambda x: net(x, **options), jit_compile=True)
+    np.testing.assert_allclose(compiled(images), expected, 1e-4, 1e-5)

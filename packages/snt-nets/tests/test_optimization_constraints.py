@@ -250,6 +250,16 @@ def test_no_constraints(mode):
     assert mode.run(lambda: snt.OptimizationConstraints()()) == 0
 
 
+def test_either_side_may_be_a_number_or_a_variable(mode):
+    def build(x):
+        w = tf1.get_variable("w", [], initializer=tf1.constant_initializer(5))
+        constraints = snt.OptimizationConstraints().add_leq(x, 1).add_leq(1, x).add_geq(x, 1)
+        return constraints.add_geq(1, x).add_leq(w).add_geq(1, w).add_leq(2, 3).constraints
+
+    found = mode.run(in_module(build), np.float32(3))
+    assert found == [2, -2, -2, 2, 5, 4, -1]
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float16", "int32"])
 def test_constraints_of_other_types(dtype, mode):
     penalty = mode.run(

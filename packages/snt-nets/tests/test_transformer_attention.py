@@ -108,9 +108,11 @@ def test_values_names_and_shapes(case, cropped, mode):
     weights = reference.weights_of(module, mode)
     outputs, attention_state = mode.run(call, X)
     positions = {"positional_encodings": None} | options
-    expected, expected_weights = reference.attention(
-        X, memories, weights, 3, relative="use_relative_positions" in options
-    ) if positions["positional_encodings"] else without_positions(X, memories, weights)
+    expected, expected_weights = (
+        reference.attention(X, memories, weights, 3, relative="use_relative_positions" in options)
+        if positions["positional_encodings"]
+        else without_positions(X, memories, weights)
+    )
     np.testing.assert_allclose(outputs, expected, 1e-9, 1e-9)
     np.testing.assert_allclose(attention_state.weights, expected_weights, 1e-9, 1e-9)
     np.testing.assert_array_equal(attention_state.embeddings, X)
@@ -204,7 +206,11 @@ def test_drops_weights_in_training_only(mode):
     x = RANDOM.normal(size=[20, 30, 6])
 
     def call(x):
-        flags = {"default": {}, "on": {"is_training": True}, "tensor": {"is_training": tf.constant(True)}}
+        flags = {
+            "default": {},
+            "on": {"is_training": True},
+            "tensor": {"is_training": tf.constant(True)},
+        }
         return {
             name: attention(x, dropout_keep_prob=0.75, **flag)[1].weights
             for name, flag in flags.items()

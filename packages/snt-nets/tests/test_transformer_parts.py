@@ -108,7 +108,9 @@ def test_rel_shift(queries, memory, mode):
 
 def test_rel_shift_of_unknown_sizes():
     logits = np.random.default_rng(0).normal(size=[2, 3, 4, 5])
-    shift = tf.function(transformer.rel_shift, input_signature=[tf.TensorSpec([None] * 4, "double")])
+    shift = tf.function(
+        transformer.rel_shift, input_signature=[tf.TensorSpec([None] * 4, "double")]
+    )
     np.testing.assert_array_equal(shift(logits), transformer.rel_shift(logits))
 
 

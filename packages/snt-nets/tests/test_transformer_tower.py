@@ -72,9 +72,14 @@ STATES = {
 }
 
 
-@pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("relative", [True, False])
-@pytest.mark.parametrize("clamp", [0, 3])
+@pytest.mark.parametrize(
+    ("state", "relative", "clamp"),
+    [
+        *((state, relative, 0) for state in STATES for relative in (True, False)),
+        ("two memories", True, 3),
+        ("memory", False, 3),
+    ],
+)
 def test_values_names_and_shapes(state, relative, clamp, mode):
     given, memories = STATES[state]
     tower = small(use_relative_positions=relative, clamp_time_range=clamp)
@@ -204,7 +209,7 @@ def test_starts_with_a_scale_by_depth(num_layers):
 
 
 @pytest.mark.parametrize("relative", [True, False])
-@pytest.mark.parametrize("state", ["none", "memory", "two memories"])
+@pytest.mark.parametrize("state", ["none", "two memories"])
 def test_the_future_does_not_leak(relative, state, mode):
     tower = small(use_relative_positions=relative)
     given, _ = STATES[state]
@@ -215,7 +220,7 @@ def test_the_future_does_not_leak(relative, state, mode):
     mode.run(call, X)
     reference.weights_of(tower, mode)
     outputs = mode.run(call, X)
-    for step in range(1, 5):
+    for step in (1, 4):
         changed = X.copy()
         changed[:, step:] += 10 * RANDOM.normal(size=changed[:, step:].shape)
         others = mode.run(call, changed)

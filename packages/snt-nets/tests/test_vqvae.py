@@ -234,6 +234,22 @@ def test_checkpoints(make, tmp_path):
             np.testing.assert_array_equal(results[0][key], results[1][key])
 
 
+@EITHER
+def test_saved_models(make, tmp_path):
+    module, inputs = make(), tf.constant(random([6, 4]))
+    exported = tf.Module()
+    exported.module = module
+    spec = [tf.TensorSpec([None, 4])]
+    exported.call = tf.function(lambda x: module(x, True), input_signature=spec, autograph=False)
+    exported.call.get_concrete_function()
+    tf.saved_model.save(exported, str(tmp_path / "saved"))
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    for _ in range(3):  # the loaded one goes on learning
+        expected, found = module(inputs, True), loaded.call(inputs)
+        for key, value in expected.items():
+            np.testing.assert_allclose(found[key], value, 1e-5, 1e-6)
+
+
 def test_sizes_are_integers():
     with pytest.raises(TypeError):
         snt.nets.VectorQuantizer(2.5, 3, COST)

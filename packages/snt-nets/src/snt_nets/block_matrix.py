@@ -94,7 +94,8 @@ class BlockTriangularMatrix(AbstractModule):
                 f"{self.num_blocks} blocks of {self._block_shape}."
             )
         height, width = self._block_shape
-        batch = -1 if vector.shape.rank is None or vector.shape[0] is None else vector.shape[0]
+        batch = tf.compat.dimension_value(vector.shape.with_rank(2)[0])
+        batch = -1 if batch is None else batch
         rows = [self._filled_blocks(row) for row in range(self._block_rows)]
         filled = [blocks for blocks in rows if blocks]
         if not filled:

@@ -73,7 +73,7 @@ class MovingAverage(AbstractModule):
                 f"is not fully known: {inputs.shape}. Use set_shape."
             )
         self._make_variables(inputs.shape, inputs.dtype)
-        # Connections that run at once: where `initialized` is seen, the average is there to be read.
+        # Of connections that run at once: whoever sees `initialized` finds the average stored.
         initialized = tf.convert_to_tensor(self._initialized)
         with tf.control_dependencies([initialized]):
             average = tf.convert_to_tensor(self._moving_average)

@@ -173,8 +173,8 @@ class OptimizationConstraints:
         """Adds the constraint `lhs <= rhs`.
 
         Args:
-            lhs: Tensor.
-            rhs: Tensor or number. Default: 0.
+            lhs: Tensor or number.
+            rhs: Likewise. Default: 0.
             rate: As for the container, for this constraint. Default: that of the container.
             valid_range: Likewise.
             initializer: Initial value of the multiplier; as for `snt.get_lagrange_multiplier`.
@@ -187,7 +187,7 @@ class OptimizationConstraints:
             UnderspecifiedError: If the shape of `lhs - rhs` is not fully known.
         """
         self._check_open()
-        constraint = tf.convert_to_tensor(lhs) - rhs
+        constraint = tf.convert_to_tensor(lhs - rhs)  # a number takes the type of the tensor
         if not constraint.shape.is_fully_defined():
             raise UnderspecifiedError(
                 "Each element of a constraint has a multiplier: its shape must be fully known, got "

@@ -62,8 +62,8 @@ class BatchNormV2(BatchNormalization):
         >>> batch_norm = snt.BatchNormV2(data_format="NCHW", scale=True)
         >>> batch_norm(tf.ones([8, 3, 28, 28]), is_training=True).shape
         TensorShape([8, 3, 28, 28])
-        >>> [(v.name, v.shape) for v in batch_norm.get_variables()]
-        [('batch_norm/beta:0', TensorShape([3])), ('batch_norm/gamma:0', TensorShape([3]))]
+        >>> [variable.shape for variable in batch_norm.trainable_variables]
+        [TensorShape([3]), TensorShape([3])]
     """
 
     SUPPORTED_DATA_FORMATS: ClassVar[set[str]] = SUPPORTED_DATA_FORMATS

@@ -228,8 +228,8 @@ class InstanceNorm(_ChannelNorm):
         >>> import sonnet as snt
         >>> import tensorflow as tf
         >>> instance_norm = snt.InstanceNorm(data_format="NCW")
-        >>> instance_norm(tf.constant([[[1.0, 2.0, 3.0]]])).numpy().round(2).tolist()
-        [[[-1.22, 0.0, 1.22]]]
+        >>> instance_norm(tf.constant([[[1.0, 2.0, 3.0]]])).numpy().round(2)
+        array([[[-1.22,  0.  ,  1.22]]], dtype=float32)
     """
 
     def __init__(

@@ -78,7 +78,8 @@ def find_data_format(given: str | None, shape: Any, module: str) -> DataFormat:
         IncompatibleShapeError: If the input is of another rank than the format.
         UnderspecifiedError: If the number of channels is unknown.
     """
-    rank = len(shape.as_list())
+    sizes = shape.as_list()
+    rank = len(sizes)
     if given is None:
         if rank not in _BY_RANK:
             raise IncompatibleShapeError(
@@ -92,7 +93,7 @@ def find_data_format(given: str | None, shape: Any, module: str) -> DataFormat:
             f"{shape}."
         )
     data_format = DataFormat(given)
-    if shape[data_format.channel_axis] is None:
+    if sizes[data_format.channel_axis] is None:
         raise UnderspecifiedError(
             f"{module}: the number of channels must be known to make the variables, got the shape "
             f"{shape} for the data format {given}. Use set_shape on the input."

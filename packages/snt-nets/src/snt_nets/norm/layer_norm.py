@@ -42,8 +42,8 @@ class LayerNorm(Layer):
         >>> import sonnet as snt
         >>> import tensorflow as tf
         >>> layer_norm = snt.LayerNorm()
-        >>> layer_norm(tf.constant([[1.0, 2.0, 3.0]])).numpy().round(2).tolist()
-        [[-1.22, 0.0, 1.22]]
+        >>> layer_norm(tf.constant([[1.0, 2.0, 3.0]])).numpy().round(2)
+        array([[-1.22,  0.  ,  1.22]], dtype=float32)
         >>> layer_norm.gamma.shape
         TensorShape([3])
     """

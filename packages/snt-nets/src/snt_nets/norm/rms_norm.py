@@ -41,8 +41,8 @@ class RMSNorm(Layer):
         >>> import sonnet as snt
         >>> import tensorflow as tf
         >>> rms_norm = snt.RMSNorm()
-        >>> rms_norm(tf.constant([[1.0, 7.0]])).numpy().round(2).tolist()
-        [[0.2, 1.4]]
+        >>> rms_norm(tf.constant([[1.0, 7.0]])).numpy().round(2)
+        array([[0.2, 1.4]], dtype=float32)
     """
 
     GAMMA = "gamma"
