@@ -235,6 +235,12 @@ def test_refuses_to_be_copied(descriptor: Descriptor) -> None:
 
 
 @each_module
+def test_shows_its_class_and_scope(descriptor: Descriptor) -> None:
+    module = descriptor.make()
+    assert repr(module) == f"<{type(module).__name__} {module.scope_name!r}>"
+
+
+@each_module
 def test_is_bound_to_one_graph(descriptor: Descriptor) -> None:
     inputs = descriptor.inputs()
     module = descriptor.make()

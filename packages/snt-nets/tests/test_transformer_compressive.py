@@ -418,3 +418,10 @@ def test_gives_the_compressors_their_configuration():
         ]
         * 2
     )
+
+
+@pytest.mark.parametrize("state", [None, [np.zeros([2, 5, 8])] * 2, np.zeros([2, 5, 8])])
+def test_refuses_what_is_no_state(state, mode):
+    core = small()
+    with pytest.raises(TypeError, match=r"must be as initial_state\(batch_size\) returns it"):
+        mode.run(lambda x: core(x, state)[0], X[:, :3])

@@ -298,3 +298,11 @@ def test_does_not_keep_the_configuration_of_the_caller():
     assert config == CONFIG
     config["num_layers"] = 7
     assert len(core.state_size) == 2
+
+
+@pytest.mark.parametrize("state", [None, np.zeros([2, 4, 8])])
+@pytest.mark.parametrize("memory_size", [0, 4])
+def test_refuses_what_is_no_state(memory_size, state, mode):
+    core = small(memory_size)
+    with pytest.raises(TypeError, match=r"must be as initial_state\(batch_size\) returns it"):
+        mode.run(lambda x: core(x, state)[0], X[:, :3])

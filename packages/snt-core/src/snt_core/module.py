@@ -514,6 +514,11 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
         else:
             super().__setattr__(name, value)
 
+    def __repr__(self) -> str:
+        state = self.__dict__.get("_snt_state")
+        scope = "not initialised" if state is None else repr(state.scope.name)
+        return f"<{type(self).__name__} {scope}>"
+
     def __getstate__(self) -> Any:
         raise NotSupportedError(
             f"A module ({type(self).__name__}) cannot be "

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from snt_core.module import AbstractModule
+from snt_nets.shapes import reshape
 
 
 def merge_leading_dims(array_or_tensor: Any, n_dims: int = 2) -> Any:
@@ -38,15 +39,14 @@ def merge_leading_dims(array_or_tensor: Any, n_dims: int = 2) -> Any:
         )
     if tensor.shape.rank < n_dims:
         return array_or_tensor
-    leading, trailing = tensor.shape[:n_dims], tensor.shape[n_dims:]
-    merged = leading.num_elements()
-    if trailing.is_fully_defined() and (merged is not None or trailing.num_elements()):
-        return tf.reshape(tensor, [-1 if merged is None else merged, *trailing])
-    shape = tf.shape(tensor)
-    count = tf.reduce_prod(shape[:n_dims], keepdims=True)
-    result = tf.reshape(tensor, tf.concat([count, shape[n_dims:]], axis=0))
-    result.set_shape([merged, *trailing])
-    return result
+    trailing = tensor.shape[n_dims:].as_list()
+
+    def dynamic_shape() -> Any:
+        shape = tf.shape(tensor)
+        count = tf.reduce_prod(shape[:n_dims], keepdims=True)
+        return tf.concat([count, shape[n_dims:]], axis=0)
+
+    return reshape(tensor, [tensor.shape[:n_dims].num_elements(), *trailing], dynamic_shape)
 
 
 def split_leading_dim(tensor: Any, inputs: Any, n_dims: int = 2) -> Any:
@@ -72,13 +72,11 @@ def split_leading_dim(tensor: Any, inputs: Any, n_dims: int = 2) -> Any:
     tensor, inputs = tf.convert_to_tensor(tensor), tf.convert_to_tensor(inputs)
     if tensor.shape.rank is None or inputs.shape.rank is None:
         raise ValueError("Cannot split the leading dimension of a tensor of unknown rank.")
-    static = inputs.shape[:n_dims].concatenate(tensor.shape[1:])
-    if static.is_fully_defined():
-        return tf.reshape(tensor, static)
-    shape = tf.concat([tf.shape(inputs)[:n_dims], tf.shape(tensor)[1:]], axis=0)
-    result = tf.reshape(tensor, shape)
-    result.set_shape(static)
-    return result
+    return reshape(
+        tensor,
+        inputs.shape[:n_dims].concatenate(tensor.shape[1:]).as_list(),
+        lambda: tf.concat([tf.shape(inputs)[:n_dims], tf.shape(tensor)[1:]], axis=0),
+    )
 
 
 class BatchApply(AbstractModule):

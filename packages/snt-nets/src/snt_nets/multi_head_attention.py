@@ -198,9 +198,9 @@ class MultiHeadAttention(AbstractModule):
                 )
             masks.append(mask if mask.shape.rank == 4 else tf.expand_dims(mask, axis=1))
         if self._causal:
-            shape = tf.shape(logits)
+            static, dynamic = logits.shape.as_list(), tf.shape(logits)
             num_queries, num_keys = (
-                shape[axis] if logits.shape[axis] is None else logits.shape[axis] for axis in (2, 3)
+                dynamic[axis] if static[axis] is None else static[axis] for axis in (2, 3)
             )
             places = tf.range(num_keys - num_queries, num_keys)
             masks.append(tf.expand_dims(places, axis=1) >= tf.range(num_keys))

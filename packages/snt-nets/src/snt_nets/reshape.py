@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf1
 
 from snt_core.module import AbstractModule
 from snt_core.transposable import Transposable
+from snt_nets.shapes import reshape
 
 
 class BatchReshape(AbstractModule, Transposable):
@@ -79,14 +80,11 @@ class BatchReshape(AbstractModule, Transposable):
             return inputs
         target = self._inferred(self._shape, trailing)
         self._input_shape = trailing
-        known = math.prod(size for size in (*preserved, *target) if size is not None)
-        if preserved.count(None) == 0 or (preserved.count(None) == 1 and known):
-            return tf.reshape(inputs, [-1 if s is None else s for s in preserved] + target)
-        # -1 can stand for one unknown size only, and for none where the others make 0 elements.
-        dynamic = tf.concat([tf.shape(inputs)[: self._preserve_dims], target], axis=0)
-        outputs = tf.reshape(inputs, dynamic)
-        outputs.set_shape([*preserved, *target])
-        return outputs
+        return reshape(
+            inputs,
+            [*preserved, *target],
+            lambda: tf.concat([tf.shape(inputs)[: self._preserve_dims], target], axis=0),
+        )
 
     def _too_few(self, preserve_dims: int) -> str:
         return f"preserve_dims is {preserve_dims}"

@@ -10,6 +10,7 @@ import tensorflow as tf
 from snt_core.checks import check_initializers, check_partitioners, check_regularizers
 from snt_core.module import AbstractModule
 from snt_core.transposable import Transposable
+from snt_nets.flags import conditional, known_flag
 from snt_nets.linear import Linear
 
 
@@ -123,7 +124,7 @@ class MLP(AbstractModule, Transposable):
             outputs = layer(outputs)
             if layer is not self._layers[-1] or self._activate_final:
                 if self._use_dropout:
-                    outputs = _dropout(outputs, is_training, dropout_keep_prob)
+                    outputs = _dropout(outputs, is_training, dropout_keep_prob, self.scope_name)
                 outputs = self._activation(outputs)
         return outputs
 
@@ -235,13 +236,10 @@ class MLP(AbstractModule, Transposable):
         )
 
 
-def _dropout(inputs: Any, is_training: Any, keep_prob: Any) -> Any:
+def _dropout(inputs: Any, is_training: Any, keep_prob: Any, module: str) -> Any:
     """Drops features at random while training."""
-    training = tf.get_static_value(is_training) if tf.is_tensor(is_training) else is_training
-    if training is None:
-        return tf.cond(
-            tf.cast(is_training, tf.bool),
-            lambda: tf.nn.dropout(inputs, rate=1 - keep_prob),
-            lambda: inputs,
-        )
-    return tf.nn.dropout(inputs, rate=1 - keep_prob) if training else inputs
+    return conditional(
+        known_flag(is_training, f"{module}: is_training"),
+        lambda: tf.nn.dropout(inputs, rate=1 - keep_prob),
+        lambda: inputs,
+    )

@@ -25,7 +25,8 @@ class CompressiveTransformer(TransformerCore):
     The state is a tuple with a `CompressedMemoryState` for each layer. What falls out of its
     episodic memory is compressed. The compressors learn from losses of their own: their mean over
     the layers is in the graph collection "auxiliary_losses" for each connection that is training,
-    and is to be added to the loss of the program; outside graphs use `auxiliary_loss`.
+    and is to be added to the loss of the program; outside graphs use `auxiliary_loss`. In a loop,
+    such as `dynamic_rnn`, both stay inside of it: read chunks in a Python loop to train them.
 
     Variables are those of the perceptron `mlp` that brings the input to the size of the layers, of
     `transformer_tower`, and of a compressor for each layer.
@@ -110,11 +111,12 @@ class CompressiveTransformer(TransformerCore):
             the next state.
 
         Raises:
-            TypeError: If the state is not a tuple or list, or not of the dtype of `inputs`.
+            TypeError: If the state is not such a tuple, or not of the dtype of `inputs`.
             ValueError: If the shape of `inputs` is not as above, the number of steps is unknown,
                 the state has not one entry for each layer, or there are too few steps to compress.
         """
         is_training = known_flag(is_training, f"{self.scope_name}: is_training")
+        self._check_state(prev_state, CompressedMemoryState)
         outputs, attention_states = self._apply_tower(inputs, prev_state, is_training)
         next_state, losses = [], []
         for i, (state, attention_state) in enumerate(

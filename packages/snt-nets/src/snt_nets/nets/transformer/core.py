@@ -44,6 +44,15 @@ class TransformerCore(RecurrentModule):
         if size < smallest:
             raise ValueError(f"{self.scope_name}: {name} must be at least {smallest}, got {size}.")
 
+    def _check_state(self, state: Any, entry_type: type = object) -> None:
+        if not isinstance(state, (list, tuple)) or not all(
+            isinstance(s, entry_type) for s in state
+        ):
+            raise TypeError(
+                f"{self.scope_name}: the state must be as initial_state(batch_size) returns it, "
+                f"got {state!r}."
+            )
+
     def _apply_tower(
         self, inputs: Any, state: Any, is_training: Any
     ) -> tuple[Any, list[AttentionState]]:
@@ -60,7 +69,7 @@ class TransformerCore(RecurrentModule):
         inputs = tf.convert_to_tensor(inputs)
         if inputs.shape.rank == 2:
             inputs = tf.expand_dims(inputs, axis=1)
-        if inputs.shape.rank != 3 or (self._chunk_size == 0 and inputs.shape[1] != 1):
+        if inputs.shape.rank != 3 or (self._chunk_size == 0 and inputs.shape.as_list()[1] != 1):
             wanted = "time, " if self._chunk_size else ""
             raise ValueError(
                 f"{self.scope_name}: inputs must be of the shape [batch, {wanted}features] with "

@@ -73,9 +73,15 @@ def rel_shift(position_logits: Any) -> Any:
             f"{position_logits.shape}."
         )
     batch, heads, queries, keys = position_logits.shape.as_list()
+
+    def turned_shape() -> Any:
+        shape = tf.shape(position_logits)
+        return tf.stack([shape[0], shape[1], shape[3] + 1, shape[2]])
+
     # Read with rows that are longer by one, each row begins one step later than the one above.
     padded = tf.pad(position_logits, [[0, 0], [0, 0], [0, 0], [1, 0]])
     turned = [batch, heads, None if keys is None else keys + 1, queries]
-    shape = tf.shape(position_logits) if None in (batch, heads, queries, keys) else None
-    padded = reshape(padded, turned, lambda: tf.stack([shape[0], shape[1], shape[3] + 1, shape[2]]))
-    return reshape(padded[:, :, 1:], [batch, heads, queries, keys], lambda: shape)
+    padded = reshape(padded, turned, turned_shape)
+    return reshape(
+        padded[:, :, 1:], [batch, heads, queries, keys], lambda: tf.shape(position_logits)
+    )

@@ -73,6 +73,7 @@ class TransformerXL(TransformerCore):
             ValueError: If the shape of `inputs` is not as above, the number of steps is unknown, or
                 the state has not one entry for each layer.
         """
+        self._check_state(prev_state)
         if not self._memory_size:
             outputs, _ = self._apply_tower(inputs, None, is_training)
             return outputs, list(prev_state)
