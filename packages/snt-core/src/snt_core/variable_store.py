@@ -159,7 +159,7 @@ class VariableStore:
             **kwargs: The other arguments of the getter, shape and dtype among them.
 
         Returns:
-            The variable, and whether it is new to the store.
+            The variable, and whether it is new to the store or taken over from a failed call.
 
         Raises:
             ValueError: If `reuse` does not allow it, or the variable is of another shape or type.
@@ -176,10 +176,11 @@ class VariableStore:
                     "decorated with reuse_variables, owns its variables: give one of the two "
                     "that ask for this name another name, or let one call the other."
                 )
-            self._orphans.discard(name)
             found = self.find(name, kwargs.get("shape"), kwargs.get("dtype"))
             assert found is not None
-            return found, False
+            taken_over = name in self._orphans
+            self._orphans.discard(name)
+            return found, taken_over
 
     def _create(
         self,
