@@ -30,3 +30,15 @@ def register_collection_codec(
     """
     if ops.get_collection_proto_type(collection) is None:
         ops.register_proto_function(collection, message_type, to_proto, from_proto)
+
+
+def name_of_whole(part: Any) -> str | None:
+    """Returns the full name of the partitioned variable that `part` is a part of, or None.
+
+    Private, since the public `to_proto`, which tells it too, works in graphs only.
+
+    Args:
+        part: A variable.
+    """
+    info = getattr(part, "_save_slice_info", None)
+    return None if info is None else info.full_name

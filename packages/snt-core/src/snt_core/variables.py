@@ -13,6 +13,7 @@ from snt_core import variable_store
 from snt_core.errors import NotSupportedError
 from snt_core.graphs import outermost_graph
 from snt_core.naming import is_inside, relative_name, variable_name
+from snt_core.tensorflow_internals import name_of_whole
 from snt_core.variable_store import GLOBAL_VARIABLES, TRAINABLE_VARIABLES, is_graph_variable
 
 
@@ -291,12 +292,11 @@ def _get_sliced_variables(variables: Iterable[Any]) -> tuple[list[Any], dict[str
     whole: list[Any] = []
     sliced: dict[str, list[Any]] = {}
     for variable in variables:
-        # There is no public way to learn, eagerly too, which variable a part belongs to.
-        info = getattr(variable, "_save_slice_info", None)
-        if info is None:
+        name = name_of_whole(variable)
+        if name is None:
             whole.append(variable)
         else:
-            sliced.setdefault(info.full_name, []).append(variable)
+            sliced.setdefault(name, []).append(variable)
     return whole, sliced
 
 
