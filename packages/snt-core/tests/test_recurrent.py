@@ -1,4 +1,4 @@
-"""`RecurrentModule`."""
+"""`RNNCore`."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow.compat.v1 as tf1
 
 import sonnet as snt
-from snt_core.recurrent import RecurrentModule
+from snt_core.recurrent import RNNCore
 
 
 class State(NamedTuple):
@@ -16,7 +16,7 @@ class State(NamedTuple):
     image: object
 
 
-class Counter(RecurrentModule):
+class Counter(RNNCore):
     """Adds up its inputs."""
 
     state_size = State(3, tf.TensorShape([2, 1]))
@@ -27,7 +27,7 @@ class Counter(RecurrentModule):
         return total, State(total, prev_state.image + 1)
 
 
-class Sizeless(RecurrentModule):
+class Sizeless(RNNCore):
     def _build(self, inputs, prev_state):
         return inputs, prev_state
 
@@ -75,8 +75,3 @@ def test_sizes_must_be_defined():
     for name in ("state_size", "output_size"):
         with pytest.raises(NotImplementedError, match=f"Sizeless has no {name}"):
             getattr(Sizeless(), name)
-
-
-def test_says_where_trainable_states_are():
-    with pytest.raises(snt.NotSupportedError, match=r"snt\.trainable_initial_state\(batch_size"):
-        Counter().initial_state(4, trainable=True, unused="ignored")

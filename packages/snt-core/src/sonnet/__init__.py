@@ -24,6 +24,9 @@ def _read_stub() -> dict[str, str]:
             match line.split():
                 case ["from", module, "import", name, "as", _] if module != ".":
                     owners[name] = module
+                case ["from", module, "import", "("]:  # a long name stands in the next line
+                    name = next(stub).split()[0]
+                    owners[name] = module
     return owners
 
 

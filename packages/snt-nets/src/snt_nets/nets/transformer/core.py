@@ -7,14 +7,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from snt_core.recurrent import RecurrentModule
+from snt_core.recurrent import RNNCore
 from snt_nets.flags import known_flag
 from snt_nets.nets.transformer.attention import AttentionState
 from snt_nets.nets.transformer.blocks import default_mlp
 from snt_nets.nets.transformer.tower import TransformerTower
 
 
-class TransformerCore(RecurrentModule):
+class TransformerCore(RNNCore):
     """Base class of `TransformerXL` and `CompressiveTransformer`.
 
     Args:
