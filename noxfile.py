@@ -120,6 +120,27 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_regress(session: nox.Session) -> None:
+    """Whether the working tree is slower than a base revision; `-- --help` tells more."""
+    session.install(*_group("bench"), "uv", "tensorflow>=2.21,<2.22")
+    session.run("python", "-m", "benchmarks.regress", *session.posargs)
+
+
+@nox.session
+def bench_selftest(session: nox.Session) -> None:
+    """Whether bench_regress finds what it should, and nothing else; half an hour."""
+    session.install(*_group("bench"), "uv", "tensorflow>=2.21,<2.22")
+    session.run("python", "-m", "benchmarks.selftest")
+
+
+@nox.session
+def bench_report(session: nox.Session) -> None:
+    """Makes out/bench_report/ of the history that `bench -- benchmarks --record` writes."""
+    session.install(*_group("bench"))
+    session.run("python", "-m", "benchmarks.report", *session.posargs)
+
+
+@nox.session
 def wheels(session: nox.Session) -> None:
     """Builds all packages into dist/."""
     _build_wheels(session, pathlib.Path("dist"))

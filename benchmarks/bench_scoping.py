@@ -200,7 +200,7 @@ def mlp_networks() -> dict[str, Connect]:
     return {
         "bare ops": bare_eager_layers(len(MLP_SIZES)),
         "snt.nets.MLP": snt.nets.MLP(MLP_SIZES),
-        "module that constructs its Linears in _build": BuiltMLP(),
+        "snt.Linear, constructed in _build": BuiltMLP(),
         "Keras Sequential of Dense": keras,
     }
 
@@ -249,6 +249,7 @@ def in_deep_thread(function: Run) -> None:
         threading.stack_size(stack_size)
 
 
+@pytest.mark.growth
 def test_many_modules_flat(measure: Any) -> None:
     def bare(number: int, inputs: Any) -> None:
         for i in range(number):
@@ -259,30 +260,32 @@ def test_many_modules_flat(measure: Any) -> None:
             snt.Linear(SIZE)(inputs)
 
     ways = {
-        "500 Linears": of_size(linears, 500),
-        "250 Linears": of_size(linears, 250),
-        "1000 Linears": of_size(linears, 1000),
+        "snt.Linear, 500": of_size(linears, 500),
+        "snt.Linear, 250": of_size(linears, 250),
+        "snt.Linear, 1000": of_size(linears, 1000),
         "500 times bare TensorFlow": of_size(bare, 500),
         "1000 times bare TensorFlow": of_size(bare, 1000),
     }
     measure(Interleaved("graph: many modules, flat; time a module", ways), rounds=3)
 
 
+@pytest.mark.growth
 def test_many_modules_nested(measure: Any) -> None:
     def chains(number: int, inputs: Any) -> None:
         for _ in range(number // 10):
             Chain(10)(inputs)
 
-    ways = {f"{n} modules": of_size(chains, n) for n in (500, 250, 1000)}
+    ways = {f"snt.AbstractModule, {n}": of_size(chains, n) for n in (500, 250, 1000)}
     title = "graph: many modules, nested ten deep; time a module"
     measure(Interleaved(title, ways), rounds=3)
 
 
+@pytest.mark.growth
 def test_deep_nesting(measure: Any) -> None:
     def chain(depth: int, inputs: Any) -> None:
         Chain(depth)(inputs)
 
-    ways = {f"{n} deep": of_size(chain, n) for n in (100, 50, 200)}
+    ways = {f"snt.AbstractModule, {n} deep": of_size(chain, n) for n in (100, 50, 200)}
     measure(Interleaved("graph: one chain of modules; time a module", ways), rounds=3)
 
 

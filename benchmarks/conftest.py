@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import pytest
 import tensorflow as tf
 
+from benchmarks import results
 from benchmarks.interleaved import Measurement, format_table
 
 RESULTS = pytest.StashKey[list[tuple[str, list[Measurement]]]]()
@@ -24,8 +26,14 @@ class Rounds(Protocol):
     def measurements(self) -> list[Measurement]: ...
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--results", type=pathlib.Path, help="a file for what the run finds")
+    parser.addoption("--record", action="store_true", help=f"add the run to {results.HISTORY.name}")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("python_files", "bench_*.py")
+    config.addinivalue_line("markers", "growth: what grows with the number of modules; minutes")
     # Its table tells the seconds of whole rounds; what is of interest goes to its JSON files.
     config.option.benchmark_quiet = True
     config.stash[RESULTS] = []
@@ -53,6 +61,28 @@ def measure(benchmark: Any, pytestconfig: pytest.Config) -> Callable[[Rounds, in
 def report_counts(pytestconfig: pytest.Config) -> Callable[[str, dict[str, int]], None]:
     """Keeps exact counts by name, for the table."""
     return lambda title, counts: pytestconfig.stash[COUNTS].append((title, counts))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    config = session.config
+    if not (config.option.results or config.option.record):
+        return
+    found = results.results_of(
+        (
+            results.Ratio(title, m.name, m.ratio, m.spread, *m.times)
+            for title, measurements in config.stash[RESULTS]
+            for m in measurements
+        ),
+        (
+            results.Count(title, name, count)
+            for title, counts in config.stash[COUNTS]
+            for name, count in counts.items()
+        ),
+    )
+    if config.option.results:
+        results.write(found, config.option.results)
+    if config.option.record:
+        results.append(found)
 
 
 def pytest_terminal_summary(

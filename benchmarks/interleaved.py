@@ -124,12 +124,13 @@ def format_table(results: Iterable[tuple[str, list[Measurement]]]) -> str:
     for title, measurements in results:
         lines += ["", title]
         for name, ratio, spread, times in measurements:
-            cpu, wall = map(_readable, times)
+            cpu, wall = map(readable, times)
             lines.append(f"  {name:54}{ratio:7.2f}{spread:6.2f}{cpu:>11}{wall:>11}")
     return "\n".join(lines)
 
 
-def _readable(seconds: float) -> str:
+def readable(seconds: float) -> str:
+    """Returns a time in a unit that suits it."""
     for unit, factor in (("s", 1.0), ("ms", 1e3)):
         if seconds * factor >= 1:
             return f"{seconds * factor:.2f} {unit}"
