@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 import tensorflow.compat.v1 as tf1
 
-import sonnet as snt
 from snt_core.recurrent import RNNCore
 
 

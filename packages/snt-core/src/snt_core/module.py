@@ -21,6 +21,7 @@ from snt_core.connections import (
     ModuleInfo,
     notify_observers,
 )
+from snt_core.construction import Construction
 from snt_core.custom_getters.composition import check_custom_getter
 from snt_core.definition_site import DefinitionSite
 from snt_core.errors import (
@@ -114,6 +115,12 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
 
     # Subclasses with initialisers list the keys that their `initializers` may have.
     POSSIBLE_INITIALIZER_KEYS: ClassVar[set[str]] = set()
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Notes how the module is constructed, for `repr`."""
+        module = super().__new__(cls)
+        module.__dict__["_snt_construction"] = Construction(cls, args, kwargs)
+        return module
 
     def __init__(
         self,
@@ -517,7 +524,7 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
     def __repr__(self) -> str:
         state = self.__dict__.get("_snt_state")
         scope = "not initialised" if state is None else repr(state.scope.name)
-        return f"<{type(self).__name__} {scope}>"
+        return f"<{self._snt_construction} {scope}>"
 
     def __getstate__(self) -> Any:
         raise NotSupportedError(
