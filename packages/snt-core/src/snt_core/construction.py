@@ -10,6 +10,9 @@ from typing import Any
 class Construction:
     """The arguments that a constructor was given.
 
+    Attributes:
+        constructed: The class.
+
     Args:
         constructed: The class.
         args: The positional arguments.
@@ -17,14 +20,14 @@ class Construction:
     """
 
     def __init__(self, constructed: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._constructed = constructed
+        self.constructed = constructed
         self._args = args
         self._kwargs = kwargs
 
     def __str__(self) -> str:
         """Returns the call, without the name: a scope tells more."""
         try:
-            signature = inspect.signature(self._constructed)
+            signature = inspect.signature(self.constructed)
             given = dict(signature.bind(*self._args, **self._kwargs).arguments)
         except (TypeError, ValueError):  # a class with a `__new__` of its own
             given = self._kwargs
@@ -35,7 +38,7 @@ class Construction:
                 elif parameter.kind is inspect.Parameter.VAR_KEYWORD and name in given:
                     given.update(given.pop(name))
         words = [f"{name}={_SHORT.repr(value)}" for name, value in given.items() if name != "name"]
-        return f"{self._constructed.__name__}({', '.join(words)})"
+        return f"{self.constructed.__name__}({', '.join(words)})"
 
 
 class _Short(reprlib.Repr):

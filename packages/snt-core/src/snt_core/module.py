@@ -8,7 +8,7 @@ import functools
 import inspect
 import types
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import tensorflow as tf
@@ -31,6 +31,7 @@ from snt_core.errors import (
     NotSupportedError,
 )
 from snt_core.graphs import default_graph_outside_functions, outermost_graph
+from snt_core.last_call import Called, LastCall, shapes_of
 from snt_core.naming import is_inside, to_snake_case
 from snt_core.variable_store import (
     TRAINABLE_VARIABLES,
@@ -67,6 +68,8 @@ class _State:
         self.graph: Any = None
         self.is_eager = False
         self.owned: dict[int, OwnedVariable] = {}
+        self.last_call: LastCall | None = None
+        self.called: dict[str, Called] = {}
         self.connected_subgraphs: list[ConnectedSubGraph] = []
         self.function: Callable[..., Any] | None = None
 
@@ -169,6 +172,7 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
         connection = scoping.current_connection()
         if connection is not None:
             connection.met.update(state.owned)
+            connection.calls[state.scope.name] = Called(self._snt_construction, state)
         return outputs
 
     def _snt_connect(self, *args: Any, **kwargs: Any) -> Any:
@@ -178,6 +182,8 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
             name_scope = "" if tf.executing_eagerly() else tf1.get_default_graph().get_name_scope()
             outputs = self._build(*args, **kwargs)
         state.is_connected = True
+        inputs = shapes_of((*args, *kwargs.values()) if kwargs else args)
+        state.last_call = LastCall(inputs, shapes_of(outputs))
         if not tf.executing_eagerly():
             self._add_connected_subgraph(self._build, outputs, name_scope, args, kwargs)
         return outputs
@@ -238,11 +244,16 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
         if state.function is None:
             state.function = tf.function(self._snt_connect)
 
-    def _snt_take(self, met: Iterable[OwnedVariable]) -> None:
-        """Takes over the variables that a connection met."""
-        known = self._snt_state.owned
+    def _snt_take(
+        self,
+        met: Iterable[OwnedVariable],
+        called: Mapping[str, Called] = types.MappingProxyType({}),
+    ) -> None:
+        """Takes over the variables that a connection met, and the modules called in it."""
+        state = self._snt_state
         for owned in met:
-            known.setdefault(id(owned.variable), owned)
+            state.owned.setdefault(id(owned.variable), owned)
+        state.called.update(called or {})
 
     # Checks and records.
 

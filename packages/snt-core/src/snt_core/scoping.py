@@ -23,6 +23,7 @@ import tensorflow.compat.v1 as tf1
 
 from snt_core.custom_getters.composition import Getter, bind_custom_getter, compose
 from snt_core.graphs import in_replica_context, outermost_graph
+from snt_core.last_call import Called
 from snt_core.naming import is_inside, relative_name, to_snake_case
 from snt_core.variable_store import (
     Maker,
@@ -261,6 +262,7 @@ class Connection:
         met: Variables that were created or found, by `id`: variables cannot be hashed.
         created: Full names of the variables that were created.
         maker: What the connection is to the store.
+        calls: The modules that were called inside, by scope name.
     """
 
     def __init__(
@@ -274,7 +276,7 @@ class Connection:
 
         Args:
             owner: The module; in the end, unless there was an error, it is given the variables
-                that were met (`_snt_take`).
+                that were met and the modules that were called (`_snt_take`).
             scope: Its scope.
             entry: What is called: `CALL`, or a method that owns variables. The first completed
                 call of each makes its variables. None where the scope is merely entered.
@@ -289,6 +291,7 @@ class Connection:
         self.maker: Maker
         self.met: dict[int, OwnedVariable] = {}
         self.created: list[str] = []
+        self.calls: dict[str, Called] = {}
         self._is_call = entry is CALL
         self._enters_only = entry is None
         if entry is None:  # each entrance stands for itself
@@ -329,7 +332,7 @@ class Connection:
                 return
             if not self._enters_only:
                 self.scope.completed.add(self.maker.entry)
-            self.owner._snt_take(self.met.values())
+            self.owner._snt_take(self.met.values(), self.calls)
             parent = current_connection()
             if parent is not None:
                 parent.met.update(self.met)

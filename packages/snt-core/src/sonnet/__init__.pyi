@@ -2,30 +2,13 @@
 # of them: `__init__.py` reads these lines (each whole, on one line) and gives the same names at run
 # time; the first component of a module says which package to install.
 
-from snt_rnn.act import ACTCore as ACTCore
 from snt_rnn.batch_norm_lstm import BatchNormLSTM as BatchNormLSTM
-from snt_rnn.bidirectional import BidirectionalRNN as BidirectionalRNN
-from snt_rnn.cell_wrapper import RNNCellWrapper as RNNCellWrapper
-from snt_rnn.conv_lstm import Conv1DLSTM as Conv1DLSTM
-from snt_rnn.conv_lstm import Conv2DLSTM as Conv2DLSTM
-from snt_rnn.deep import DeepRNN as DeepRNN
-from snt_rnn.gru import GRU as GRU
-from snt_rnn.highway import HighwayCore as HighwayCore
-from snt_rnn.lstm import LSTM as LSTM
-from snt_rnn.lstm import LSTMState as LSTMState
-from snt_rnn.lstm_block_cell import LSTMBlockCell as LSTMBlockCell
-from snt_rnn.model_rnn import ModelRNN as ModelRNN
 from snt_rnn.recurrent_dropout import (
     highway_core_with_recurrent_dropout as highway_core_with_recurrent_dropout,
 )
 from snt_rnn.recurrent_dropout import lstm_with_recurrent_dropout as lstm_with_recurrent_dropout
-from snt_rnn.relational_memory import RelationalMemory as RelationalMemory
-from snt_rnn.skip import ResidualCore as ResidualCore
-from snt_rnn.skip import SkipConnectionCore as SkipConnectionCore
-from snt_rnn.trainable_initial_state import TrainableInitialState as TrainableInitialState
 from snt_rnn.unroll import dynamic_unroll as dynamic_unroll
 from snt_rnn.unroll import static_unroll as static_unroll
-from snt_rnn.vanilla import VanillaRNN as VanillaRNN
 from snt_rnn.zoneout import lstm_with_zoneout as lstm_with_zoneout
 
 from snt_core import custom_getters as custom_getters
@@ -62,6 +45,7 @@ from snt_core.reporting import format_variables as format_variables
 from snt_core.reporting import log_variables as log_variables
 from snt_core.reporting import summarize_variables as summarize_variables
 from snt_core.reuse import reuse_variables as reuse_variables
+from snt_core.tabulate import tabulate as tabulate
 from snt_core.transposable import Transposable as Transposable
 from snt_core.variables import get_normalized_variable_map as get_normalized_variable_map
 from snt_core.variables import get_saver as get_saver
@@ -128,8 +112,25 @@ from snt_nets.spatial.grid_warper import GridWarper as GridWarper
 from snt_nets.spectral_norm import wrap_with_spectral_norm as wrap_with_spectral_norm
 from snt_nets.trainable_variable import TrainableVariable as TrainableVariable
 from snt_nets.weight_norm import wrap_with_weight_norm as wrap_with_weight_norm
+from snt_rnn.act import ACTCore as ACTCore
+from snt_rnn.bidirectional import BidirectionalRNN as BidirectionalRNN
+from snt_rnn.cell_wrapper import RNNCellWrapper as RNNCellWrapper
+from snt_rnn.conv_lstm import Conv1DLSTM as Conv1DLSTM
+from snt_rnn.conv_lstm import Conv2DLSTM as Conv2DLSTM
 from snt_rnn.core import RNNCore as RNNCore
 from snt_rnn.core import trainable_initial_state as trainable_initial_state
+from snt_rnn.deep import DeepRNN as DeepRNN
+from snt_rnn.gru import GRU as GRU
+from snt_rnn.highway import HighwayCore as HighwayCore
+from snt_rnn.lstm import LSTM as LSTM
+from snt_rnn.lstm import LSTMState as LSTMState
+from snt_rnn.lstm_block_cell import LSTMBlockCell as LSTMBlockCell
+from snt_rnn.model_rnn import ModelRNN as ModelRNN
+from snt_rnn.relational_memory import RelationalMemory as RelationalMemory
+from snt_rnn.skip import ResidualCore as ResidualCore
+from snt_rnn.skip import SkipConnectionCore as SkipConnectionCore
+from snt_rnn.trainable_initial_state import TrainableInitialState as TrainableInitialState
+from snt_rnn.vanilla import VanillaRNN as VanillaRNN
 
 from . import python as python
 
