@@ -1,5 +1,7 @@
 """`repr` of a module: how it was constructed."""
 
+import inspect
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -68,3 +70,9 @@ def test_before_the_constructor_has_run():
             pass
 
     assert Forgetful(3).text == "<Forgetful(size=3) not initialised>"
+
+
+def test_signatures_are_those_of_the_constructor_and_of_the_call():
+    assert list(inspect.signature(Layer).parameters)[:2] == ["size", "activation"]
+    assert list(inspect.signature(Flexible).parameters) == ["sizes", "name", "options"]
+    assert list(inspect.signature(Layer(3)).parameters) == ["inputs"]

@@ -41,6 +41,19 @@ class Construction:
         return f"{self.constructed.__name__}({', '.join(words)})"
 
 
+class Signature:
+    """The `__signature__` of modules: of a class that of `__init__`, of a module that of `_build`.
+
+    Python would take those of `__new__` and `__call__`, which say nothing.
+    """
+
+    def __get__(self, instance: Any, owner: type) -> inspect.Signature:
+        if instance is not None:
+            return inspect.signature(instance._build)
+        signature = inspect.signature(owner.__init__)  # type: ignore[misc]
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
 class _Short(reprlib.Repr):
     """Writes values in a few words each."""
 

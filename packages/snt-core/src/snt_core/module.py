@@ -21,7 +21,7 @@ from snt_core.connections import (
     ModuleInfo,
     notify_observers,
 )
-from snt_core.construction import Construction
+from snt_core.construction import Construction, Signature
 from snt_core.custom_getters.composition import check_custom_getter
 from snt_core.definition_site import DefinitionSite
 from snt_core.errors import (
@@ -118,6 +118,8 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
 
     # Subclasses with initialisers list the keys that their `initializers` may have.
     POSSIBLE_INITIALIZER_KEYS: ClassVar[set[str]] = set()
+
+    __signature__ = Signature()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Notes how the module is constructed, for `repr`."""
