@@ -154,6 +154,46 @@ def test_a_name_of_a_missing_package_says_how_to_install_it(packages):
     assert snt.Linear
 
 
+def test_a_name_of_a_package_that_lacks_another_one_says_which(packages):
+    packages("snt_needy", "import snt_extra.layers\nclass Missing: pass", "Missing")
+    with pytest.raises(AttributeError, match="provided by snt-needy, which needs snt-extra") as e:
+        _ = snt.Missing
+    assert "snt-extra, which is not installed. Install it by `pip install snt-extra`" in str(
+        e.value
+    )
+    assert "pip install ./packages/snt-extra" in str(e.value)
+    with pytest.raises(ImportError, match="pip install snt-extra"):
+        from sonnet import Missing  # noqa: F401
+    assert "Missing" not in dir(snt)
+
+
+def test_recurrent_cores_without_the_layers():
+    """Whichever of the two packages is missing, a core says so, and RNNCore is no layer."""
+    program = """
+class Hider:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] == {hidden!r}:
+            raise ModuleNotFoundError("No module named " + repr(name), name=name.partition(".")[0])
+
+sys.meta_path.insert(0, Hider)
+import sonnet as snt
+try:
+    snt.LSTM
+except AttributeError as error:
+    print(error)
+print(hasattr(snt, "RNNCore"))
+"""
+    without_nets = run_python(program.format(hidden="snt_nets"))
+    assert "LSTM is provided by snt-rnn, which needs snt-nets, which is not inst" in without_nets
+    assert "pip install snt-nets" in without_nets
+    assert without_nets.endswith("True\n")
+    without_rnn = run_python(program.format(hidden="snt_rnn"))
+    assert "LSTM is provided by snt-rnn, which is not installed. Install it by" in without_rnn
+    assert "pip install snt-rnn" in without_rnn
+    assert without_rnn.endswith("False\n")
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [
@@ -234,6 +274,35 @@ def test_every_old_path_imports_and_is_reached_by_attributes_too(path):
         ("modules.basic", "merge_leading_dims", "snt_nets.batch_apply"),
         ("modules.nets", "MLP", "snt_nets.nets.mlp"),
         ("modules.nets.mlp", "MLP", "snt_nets.nets.mlp"),
+        ("modules.basic_rnn", "BidirectionalRNN", "snt_rnn.bidirectional"),
+        ("modules.basic_rnn", "DeepRNN", "snt_rnn.deep"),
+        ("modules.basic_rnn", "ModelRNN", "snt_rnn.model_rnn"),
+        ("modules.basic_rnn", "VanillaRNN", "snt_rnn.vanilla"),
+        ("modules.gated_rnn", "BatchNormLSTM", "snt_rnn.batch_norm_lstm"),
+        ("modules.gated_rnn", "Conv1DLSTM", "snt_rnn.conv_lstm"),
+        ("modules.gated_rnn", "Conv2DLSTM", "snt_rnn.conv_lstm"),
+        ("modules.gated_rnn", "ConvLSTM", "snt_rnn.conv_lstm"),
+        ("modules.gated_rnn", "GRU", "snt_rnn.gru"),
+        ("modules.gated_rnn", "HighwayCore", "snt_rnn.highway"),
+        (
+            "modules.gated_rnn",
+            "highway_core_with_recurrent_dropout",
+            "snt_rnn.recurrent_dropout",
+        ),
+        ("modules.gated_rnn", "LSTM", "snt_rnn.lstm"),
+        ("modules.gated_rnn", "LSTMBlockCell", "snt_rnn.lstm_block_cell"),
+        ("modules.gated_rnn", "LSTMState", "snt_rnn.lstm"),
+        ("modules.gated_rnn", "lstm_with_recurrent_dropout", "snt_rnn.recurrent_dropout"),
+        ("modules.gated_rnn", "lstm_with_zoneout", "snt_rnn.zoneout"),
+        ("modules.pondering_rnn", "ACTCore", "snt_rnn.act"),
+        ("modules.relational_memory", "RelationalMemory", "snt_rnn.relational_memory"),
+        ("modules.residual", "Residual", "snt_nets.residual"),
+        ("modules.residual", "ResidualCore", "snt_rnn.skip"),
+        ("modules.residual", "SkipConnectionCore", "snt_rnn.skip"),
+        ("modules.rnn_core", "RNNCellWrapper", "snt_rnn.cell_wrapper"),
+        ("modules.rnn_core", "RNNCore", "snt_core.recurrent"),
+        ("modules.rnn_core", "trainable_initial_state", "snt_core.recurrent"),
+        ("modules.rnn_core", "TrainableInitialState", "snt_rnn.trainable_initial_state"),
         ("modules.util", "SUPPORTED", "snt_core.introspection"),
         ("modules.util", "_get_sliced_variables", "snt_core.variables"),
         ("modules.util", "_is_scope_prefix", "snt_core.variables"),
@@ -319,4 +388,26 @@ def test_an_old_path_of_a_missing_package_says_how_to_install_it(monkeypatch):
     path = "sonnet.python.modules.resampler"
     monkeypatch.setitem(sonnet.python._SOURCES, path, ("snt_extra.thing",))
     with pytest.raises(ImportError, match="pip install snt-extra"):
+        importlib.import_module(path)
+
+
+def test_an_old_path_of_two_packages_works_with_the_first_one(monkeypatch):
+    path = "sonnet.python.modules.mixed"
+    monkeypatch.setitem(sonnet.python._SOURCES, path, ("snt_nets.residual", "snt_extra.thing"))
+    module = importlib.import_module(path)
+    try:
+        assert module.Residual is snt.Residual
+        with pytest.raises(
+            AttributeError, match="no attribute 'ResidualCore'.*snt-extra, which is"
+        ):
+            _ = module.ResidualCore
+        assert "Residual" in dir(module)
+    finally:
+        del sys.modules[path]
+        delattr(sonnet.python.modules, "mixed")
+    monkeypatch.setitem(sonnet.python._SOURCES, path, ("snt_extra.thing", "snt_nets.residual"))
+    with pytest.raises(ImportError, match="pip install snt-extra"):
+        importlib.import_module(path)
+    monkeypatch.setitem(sonnet.python._SOURCES, path, ("snt_nets.residual", "snt_nets.absent"))
+    with pytest.raises(ImportError, match="snt-nets, which is installed but"):
         importlib.import_module(path)

@@ -135,3 +135,13 @@ def test_old_paths():
     if STATES.get("snt-nets") != "works":
         with pytest.raises(ImportError, match=WORDS[STATES.get("snt-nets")]):
             importlib.import_module("sonnet.python.modules.basic")
+        return
+    residual = importlib.import_module("sonnet.python.modules.residual")
+    assert residual.Residual.__module__ == "snt_nets.residual"
+    if STATES.get("snt-rnn") == "works":
+        assert residual.ResidualCore.__module__ == "snt_rnn.skip"
+        return
+    with pytest.raises(AttributeError, match=WORDS[STATES.get("snt-rnn")]):
+        _ = residual.ResidualCore
+    with pytest.raises(ImportError, match=WORDS[STATES.get("snt-rnn")]):
+        importlib.import_module("sonnet.python.modules.gated_rnn")

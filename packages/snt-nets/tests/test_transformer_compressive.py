@@ -375,6 +375,34 @@ def test_without_compressed_memory_it_is_a_transformer_xl(length, mode):
     assert_close(run(mode, core, X[:, :3], state)[0], expected)
 
 
+def test_a_state_that_is_learnt(mode):
+    core = small(config={"dropout_rate": 0.0})
+
+    def build(x):
+        state = core.initial_state(tf.shape(x)[0], x.dtype, trainable=True)
+        outputs, next_state = core(x, state, is_training=False)
+        tf.nest.assert_same_structure(state, next_state)
+        return outputs, state
+
+    model = snt.Module(build, name="model")
+    for x in (X[:, :3], np.concatenate([X, X])[:, :3]):
+        outputs, state = mode.run(model, x, unknown_batch=True)
+        assert outputs.shape == (len(x), 3, 8)
+        assert [tuple(part.shape for part in layer) for layer in state] == [
+            ((len(x), 5, 8), (len(x), 4, 8), (len(x), 1))
+        ] * 2
+    learnt = model.get_variables()
+    assert [v.name for v in learnt] == [
+        f"model/compressive_transformer_initial_state_{i}/w:0" for i in range(6)
+    ]
+    memories = [v for v in learnt if len(v.shape) == 3]
+    gradients = mode.gradients(
+        lambda: tf.reduce_sum(tf.sin(model(tf.constant(X[:, :3]))[0])), lambda: memories
+    )
+    assert [g.shape for g in gradients] == [(1, 5, 8), (1, 4, 8)] * 2
+    assert all((g != 0).any() for g in gradients)
+
+
 @pytest.mark.parametrize(
     ("sizes", "match"),
     [

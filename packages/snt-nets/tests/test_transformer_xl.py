@@ -216,8 +216,30 @@ def test_initial_state(mode):
         np.array([2], np.int64),
     )
     np.testing.assert_array_equal(states, [zeros(4)] * 2)
-    with pytest.raises(snt.NotSupportedError, match=r"snt.trainable_initial_state"):
-        core.initial_state(2, trainable=True)
+
+
+def test_a_state_that_is_learnt(mode):
+    core = small(dropout_rate=0.0)
+
+    def build(x):
+        state = core.initial_state(tf.shape(x)[0], x.dtype, trainable=True)
+        outputs, next_state = core(x, state, is_training=False)
+        tf.nest.assert_same_structure(state, next_state)
+        return outputs, state
+
+    model = snt.Module(build, name="model")
+    for x in (X[:, :3], np.concatenate([X, X])[:, :3]):
+        outputs, state = mode.run(model, x, unknown_batch=True)
+        assert outputs.shape == (len(x), 3, 8)
+        assert [s.shape for s in state] == [(len(x), 4, 8)] * 2
+    learnt = model.get_variables()
+    assert [(v.name, v.shape) for v in learnt] == [
+        (f"model/transformer_xl_initial_state_{i}/w:0", (1, 4, 8)) for i in range(2)
+    ]
+    gradients = mode.gradients(
+        lambda: tf.reduce_sum(tf.sin(model(tf.constant(X[:, :3]))[0])), lambda: learnt
+    )
+    assert all((g != 0).any() for g in gradients)
 
 
 def test_a_state_of_an_unknown_batch_size_has_a_known_shape():

@@ -444,7 +444,7 @@ def test_properties():
 def test_the_last_statistics_are_for_all_later_steps(mode):
     module = snt.BatchNormLSTM.IndexedStatsBatchNorm(2, name="indexed")
     x = array(B, D)
-    mode.run(lambda x, index: module(x, index, True, True), x, np.int32(7), unknown_batch=True)
+    mode.run(lambda x, index: module(x, index, True, True), x, np.int32(7))
     found = averages_of(module, mode)
     expected = (1 - DECAY) * x.mean(0, keepdims=True)
     np.testing.assert_allclose(found["indexed/batch_norm_1/moving_mean"], expected, 1e-9)

@@ -86,28 +86,39 @@ def dynamic_rnn(core: Any, inputs: Any, state: Any, lengths: Any) -> Any:
     return tf1.nn.dynamic_rnn(core, inputs, lengths, state, time_major=True)
 
 
-WAYS: dict[str, Any] = {
-    "eager": values_and_gradients,
-    "function": tf.function(values_and_gradients, autograph=False),
-    "compiled": tf.function(values_and_gradients, autograph=False, jit_compile=True),
-}
+def assert_all_close(found: Any, expected: Any, tolerance: float = 1e-12) -> None:
+    pairs = zip(tf.nest.flatten(found), tf.nest.flatten(expected), strict=True)
+    for number, (value, reference) in enumerate(pairs):
+        np.testing.assert_allclose(value, reference, atol=tolerance, err_msg=f"number {number}")
 
 
 @pytest.mark.filterwarnings("ignore:.*dynamic_rnn.*")
-@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["all", "lengths"])
 @pytest.mark.parametrize("name", CORES)
-def test_same_as_loop_of_tensorflow(name: str, lengths: Any, layout: str) -> None:
+def test_same_as_loop_of_tensorflow(name: str, layout: str) -> None:
     core = connected(CORES[name])
-    expected = values_and_gradients(core, dynamic_rnn, lengths)
-    for way, compute in WAYS.items():
-        for unroll in (snt.dynamic_unroll, snt.static_unroll):
-            if way == "eager" and unroll is snt.static_unroll:
-                continue
-            found = compute(core, unroll, lengths)
-            for value, reference in zip(
-                tf.nest.flatten(found), tf.nest.flatten(expected), strict=True
-            ):
-                np.testing.assert_allclose(value, reference, atol=1e-12, err_msg=f"{name}, {way}")
+    expected = values_and_gradients(core, dynamic_rnn, LENGTHS)
+    assert_all_close(values_and_gradients(core, snt.dynamic_unroll, LENGTHS), expected)
+    in_function = tf.function(values_and_gradients, autograph=False)
+    assert_all_close(in_function(core, snt.dynamic_unroll, LENGTHS), expected)
+
+
+@pytest.mark.parametrize("name", ["LSTM", "DeepRNN"])
+@pytest.mark.parametrize("unroll", [snt.dynamic_unroll, snt.static_unroll])
+def test_compiled(unroll: Callable[..., Any], name: str, layout: str) -> None:
+    core = connected(CORES[name])
+    compiled = tf.function(values_and_gradients, autograph=False, jit_compile=True)
+    expected = values_and_gradients(core, dynamic_rnn, None)
+    assert_all_close(compiled(core, unroll, None), expected)
+
+
+def test_gradient_taken_outside_of_what_is_compiled() -> None:
+    core = connected(CORES["LSTM"])
+    inputs, state = tf.constant(INPUTS), random_state(core)
+    compiled = tf.function(snt.dynamic_unroll, autograph=False, jit_compile=True)
+    with tf.GradientTape() as tape:
+        loss = weighted(compiled(core, inputs, state))
+    _, expected = values_and_gradients(core, dynamic_rnn, None)
+    assert_all_close(tape.gradient(loss, core.trainable_variables), expected[3:])
 
 
 @pytest.mark.parametrize("name", CORES)
@@ -128,13 +139,12 @@ def test_gradients_through_all_states(name: str, layout: str) -> None:
 
     found = values_and_gradients(core, all_states, None)
     expected = values_and_gradients(core, by_steps, None)
-    for value, reference in zip(tf.nest.flatten(found), tf.nest.flatten(expected), strict=True):
-        np.testing.assert_allclose(value, reference, atol=1e-12)
+    assert_all_close(found, expected)
 
 
 @pytest.mark.parametrize("way", ["eager", "function"])
-@pytest.mark.parametrize("name", ["LSTM", "GRU", "VanillaRNN", "HighwayCore"])
-def test_gradients_of_gradients(name: str, way: str, layout: str) -> None:
+@pytest.mark.parametrize("name", ["LSTM", "GRU"])
+def test_gradients_of_gradients(name: str, way: str) -> None:
     core = connected(CORES[name])
     state = random_state(core)
 
@@ -155,8 +165,7 @@ def test_gradients_of_gradients(name: str, way: str, layout: str) -> None:
 
     compute = tf.function(second, autograph=False) if way == "function" else second
     expected = second(by_steps)
-    for value, reference in zip(compute(snt.dynamic_unroll), expected, strict=True):
-        np.testing.assert_allclose(value, reference, atol=1e-11)
+    assert_all_close(compute(snt.dynamic_unroll), expected, 1e-11)
 
 
 def test_two_tapes_around_a_function() -> None:
@@ -176,13 +185,13 @@ def test_two_tapes_around_a_function() -> None:
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("control_flow", ["v1", "v2"])
-@pytest.mark.parametrize("use_resource", [False, True], ids=["reference", "resource"])
+@pytest.mark.parametrize(
+    ("control_flow", "use_resource"), [("v1", False), ("v2", True)], ids=["v1", "v2"]
+)
 @pytest.mark.parametrize("name", ["LSTM", "GRU", "VanillaRNN", "HighwayCore", "DeepRNN"])
 def test_graph_with_unknown_sizes(
-    name: str, use_resource: bool, control_flow: str, monkeypatch: pytest.MonkeyPatch
+    name: str, use_resource: bool, control_flow: str
 ) -> None:
-    core = CORES[name]()
     was_enabled = tf1.control_flow_v2_enabled()
     (tf1.enable_control_flow_v2 if control_flow == "v2" else tf1.disable_control_flow_v2)()
     try:
@@ -193,8 +202,7 @@ def test_graph_with_unknown_sizes(
             lengths = tf1.placeholder(tf.int32, [None])
             outputs, state = snt.dynamic_unroll(core, inputs, sequence_length=lengths)
             initial = core.initial_state(tf.shape(inputs)[1], tf.float64)
-            with pytest.warns(None) if False else tf1.name_scope(""):
-                reference = tf1.nn.dynamic_rnn(core, inputs, lengths, initial, time_major=True)
+            reference = tf1.nn.dynamic_rnn(core, inputs, lengths, initial, time_major=True)
             gradients = [
                 tf1.gradients(
                     tf.add_n([tf.reduce_sum(tf.sin(t)) for t in tf.nest.flatten(result)]),
@@ -209,8 +217,7 @@ def test_graph_with_unknown_sizes(
             found, expected = session.run(
                 [((outputs, state), gradients[0]), (reference, gradients[1])], feed
             )
-            for one, other in zip(tf.nest.flatten(found), tf.nest.flatten(expected), strict=True):
-                np.testing.assert_allclose(one, other, atol=1e-12)
+            assert_all_close(found, expected)
             empty = session.run(outputs, {inputs: INPUTS[:0], lengths: [0] * BATCH})
             assert empty.shape[:2] == (0, BATCH)
             final = session.run(state, {inputs: INPUTS[:0], lengths: [0] * BATCH})
@@ -235,9 +242,9 @@ def test_second_order_refused_in_loops_of_control_flow_v1() -> None:
             tf1.enable_control_flow_v2()
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 @pytest.mark.parametrize("name", ["LSTM", "GRU", "VanillaRNN", "HighwayCore"])
-def test_dtypes(name: str, dtype: str, mode: Mode, layout: str) -> None:
+def test_dtypes(name: str, dtype: str, mode: Mode) -> None:
     core = CORES[name]()
 
     def unrolled(inputs: Any) -> Any:

@@ -21,6 +21,8 @@ from snt_core.connections import SONNET_COLLECTION_NAME as SONNET_COLLECTION_NAM
 from snt_core.connections import observe_connections as observe_connections
 from snt_core.custom_getters.router import custom_getter_router as custom_getter_router
 from snt_core.deprecation import deprecation_warning as deprecation_warning
+from snt_core.errors import CheckpointMismatchError as CheckpointMismatchError
+from snt_core.errors import DamagedCheckpointError as DamagedCheckpointError
 from snt_core.errors import DifferentGraphError as DifferentGraphError
 from snt_core.errors import Error as Error
 from snt_core.errors import IncompatibleShapeError as IncompatibleShapeError
@@ -30,6 +32,8 @@ from snt_core.errors import NotInitializedError as NotInitializedError
 from snt_core.errors import NotSupportedError as NotSupportedError
 from snt_core.errors import ParentNotBuiltError as ParentNotBuiltError
 from snt_core.errors import UnderspecifiedError as UnderspecifiedError
+from snt_core.export import export as export
+from snt_core.export import export_graph as export_graph
 from snt_core.function_module import Module as Module
 from snt_core.initializers import restore_initializer as restore_initializer
 from snt_core.introspection import parse_string_to_constructor as parse_string_to_constructor
@@ -44,6 +48,7 @@ from snt_core.reporting import format_variable_map as format_variable_map
 from snt_core.reporting import format_variables as format_variables
 from snt_core.reporting import log_variables as log_variables
 from snt_core.reporting import summarize_variables as summarize_variables
+from snt_core.restore_from_checkpoint import restore_from_checkpoint as restore_from_checkpoint
 from snt_core.reuse import reuse_variables as reuse_variables
 from snt_core.tabulate import tabulate as tabulate
 from snt_core.transposable import Transposable as Transposable
@@ -112,6 +117,8 @@ from snt_nets.spatial.grid_warper import GridWarper as GridWarper
 from snt_nets.spectral_norm import wrap_with_spectral_norm as wrap_with_spectral_norm
 from snt_nets.trainable_variable import TrainableVariable as TrainableVariable
 from snt_nets.weight_norm import wrap_with_weight_norm as wrap_with_weight_norm
+from snt_ops.resampler import resampler as resampler
+from snt_ops.resampler import resampler_is_available as resampler_is_available
 from snt_rnn.act import ACTCore as ACTCore
 from snt_rnn.bidirectional import BidirectionalRNN as BidirectionalRNN
 from snt_rnn.cell_wrapper import RNNCellWrapper as RNNCellWrapper

@@ -16,13 +16,18 @@ def reason(wanted: str, module: str, error: Exception) -> str:
     """
     package = module.partition(".")[0]
     distribution = package.replace("_", "-")
-    if isinstance(error, ModuleNotFoundError) and error.name == package:
-        return (
-            f"{wanted} is provided by {distribution}, which is not installed. Install it by "
-            f"`pip install {distribution}` or, in a clone of the repository, by "
-            f"`pip install ./packages/{distribution}`."
-        )
+    provided = f"{wanted} is provided by {distribution}"
+    missing = (isinstance(error, ModuleNotFoundError) and error.name) or ""
+    if missing == package:
+        return f"{provided}, which is not installed. {_advice(distribution)}"
+    if missing.startswith("snt_") and "." not in missing:  # another package of ours
+        needed = missing.replace("_", "-")
+        return f"{provided}, which needs {needed}, which is not installed. {_advice(needed)}"
+    return f"{provided}, which is installed but cannot be imported: {type(error).__name__}: {error}"
+
+
+def _advice(distribution: str) -> str:
     return (
-        f"{wanted} is provided by {distribution}, which is installed but cannot be imported: "
-        f"{type(error).__name__}: {error}"
+        f"Install it by `pip install {distribution}` or, in a clone of the repository, by "
+        f"`pip install ./packages/{distribution}`."
     )

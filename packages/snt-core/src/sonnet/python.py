@@ -14,7 +14,8 @@ from types import ModuleType
 
 from sonnet._reasons import reason
 
-# Old path -> our modules, searched in this order.
+# Old path -> our modules, searched in this order. The package of the first one must be there;
+# another one that is missing costs only what it has.
 _SOURCES: dict[str, tuple[str, ...]] = {
     "sonnet.python.custom_getters": ("snt_core.custom_getters",),
     "sonnet.python.custom_getters.bayes_by_backprop": (
@@ -52,6 +53,12 @@ _SOURCES: dict[str, tuple[str, ...]] = {
         "snt_nets.select_input",
         "snt_nets.initializers",
     ),
+    "sonnet.python.modules.basic_rnn": (
+        "snt_rnn.vanilla",
+        "snt_rnn.deep",
+        "snt_rnn.model_rnn",
+        "snt_rnn.bidirectional",
+    ),
     "sonnet.python.modules.batch_norm": ("snt_nets.norm.batch_norm", "snt_nets.norm.initializers"),
     "sonnet.python.modules.batch_norm_v2": (
         "snt_nets.norm.batch_norm_v2",
@@ -73,6 +80,16 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     ),
     "sonnet.python.modules.embed": ("snt_nets.embed",),
     "sonnet.python.modules.experimental": ("snt_core.experimental",),
+    "sonnet.python.modules.gated_rnn": (
+        "snt_rnn.lstm",
+        "snt_rnn.recurrent_dropout",
+        "snt_rnn.zoneout",
+        "snt_rnn.batch_norm_lstm",
+        "snt_rnn.conv_lstm",
+        "snt_rnn.gru",
+        "snt_rnn.highway",
+        "snt_rnn.lstm_block_cell",
+    ),
     "sonnet.python.modules.layer_norm": ("snt_nets.norm.layer_norm", "snt_nets.norm.initializers"),
     "sonnet.python.modules.moving_average": ("snt_nets.moving_average",),
     "sonnet.python.modules.nets": ("snt_nets.nets",),
@@ -86,7 +103,14 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     "sonnet.python.modules.nets.vqvae": ("snt_nets.nets.vqvae",),
     "sonnet.python.modules.nets.transformer": ("snt_nets.nets.transformer",),
     "sonnet.python.modules.optimization_constraints": ("snt_nets.optimization_constraints",),
-    "sonnet.python.modules.residual": ("snt_nets.residual",),
+    "sonnet.python.modules.pondering_rnn": ("snt_rnn.act",),
+    "sonnet.python.modules.relational_memory": ("snt_rnn.relational_memory",),
+    "sonnet.python.modules.residual": ("snt_nets.residual", "snt_rnn.skip"),
+    "sonnet.python.modules.rnn_core": (
+        "snt_rnn.core",
+        "snt_rnn.trainable_initial_state",
+        "snt_rnn.cell_wrapper",
+    ),
     "sonnet.python.modules.scale_gradient": ("snt_nets.gradients",),
     "sonnet.python.modules.sequential": ("snt_nets.sequential",),
     "sonnet.python.modules.spatial_transformer": (
@@ -115,6 +139,7 @@ class _OldModule(ModuleType):
     """A view, under an old path, of the modules of ours that hold its contents."""
 
     _sources: tuple[ModuleType, ...] = ()
+    _missing: tuple[str, ...] = ()  # reasons why there are not more of them
 
     def __getattr__(self, name: str) -> object:
         if name == "__all__":
@@ -123,7 +148,11 @@ class _OldModule(ModuleType):
             for source in self._sources:
                 if hasattr(source, name):
                     return getattr(source, name)
-        return _import_below(self.__name__, name)
+        try:
+            return _import_below(self.__name__, name)
+        except AttributeError as error:
+            error.args = (". ".join([*error.args, *self._missing]),)
+            raise
 
     def __setattr__(self, name: str, value: object) -> None:
         # Importing `custom_getters.override_args`, the file, sets it on its parent. It must not
@@ -156,7 +185,19 @@ class _OldModuleFinder:
     def exec_module(module: _OldModule) -> None:
         names = _SOURCES[module.__name__]
         module.__doc__ = f"Sonnet 1's `{module.__name__}`: a view of {', '.join(names) or 'these'}."
-        module._sources = tuple(_import_source(name, module.__name__) for name in names)
+        sources, missing = [], []
+        for name in names:
+            try:
+                sources.append(_import_source(name, module.__name__))
+            except ImportError as error:
+                if _package(name) == _package(names[0]):
+                    raise
+                missing.append(f"Some of it is not here: {error}")
+        module._sources, module._missing = tuple(sources), tuple(missing)
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def _import_source(name: str, wanted: str) -> ModuleType:

@@ -169,14 +169,14 @@ class ACTCore(RNNCore):
             new.set_shape(old.shape)
         return tuple(after)
 
-    def zero_state(self, *args: Any, **kwargs: Any) -> Any:
+    def zero_state(self, batch_size: Any, dtype: Any) -> Any:
         """Returns a state of zeros, as the core does.
 
         Args:
-            *args: As for the `zero_state` of the core.
-            **kwargs: Likewise.
+            batch_size: Size of the batch: an integer, or a tensor of one.
+            dtype: Type of the state.
         """
-        return self._core.zero_state(*args, **kwargs)
+        return self._core.zero_state(batch_size, dtype)
 
     def initial_state(self, *args: Any, **kwargs: Any) -> Any:
         """Returns the state to begin with, as the core does.

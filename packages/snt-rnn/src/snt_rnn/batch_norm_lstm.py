@@ -318,9 +318,7 @@ class BatchNormLSTM(Layer, RNNCore):
             by_input = self._gamma_x * self._batch_norm_x(by_input, **control)
         return by_hidden + by_input
 
-    def with_batch_norm_control(
-        self, is_training: Any, test_local_stats: Any = True
-    ) -> RNNCore:
+    def with_batch_norm_control(self, is_training: Any, test_local_stats: Any = True) -> RNNCore:
         """Returns a core of the same variables that passes these flags to each step.
 
         Args:
