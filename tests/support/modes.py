@@ -38,16 +38,28 @@ class Mode:
             *arrays: Arrays.
             unknown_batch: Whether the first dimension is unknown where the graph is built.
         """
-        arrays = tuple(np.asarray(array) for array in arrays)
+        return self.prepared(function, *arrays, unknown_batch=unknown_batch)(*arrays)
+
+    def prepared(
+        self, function: Callable[..., Any], *arrays: Any, unknown_batch: bool = False
+    ) -> Callable[..., Any]:
+        """Returns a function of arrays like `arrays` that does what `run` does.
+
+        Where there is a graph, it is built once, however often the function is called.
+        """
+        examples = [np.asarray(array) for array in arrays]
         if self.name == "eager":
-            return self.values(function(*map(tf.constant, arrays)))
-        shapes = [([None, *a.shape[1:]] if unknown_batch else a.shape) for a in arrays]
+            return lambda *arrays: self.values(function(*map(_constant, arrays)))
+        shapes = [([None, *a.shape[1:]] if unknown_batch else a.shape) for a in examples]
         if self.name == "function":
-            signature = [tf.TensorSpec(s, a.dtype) for s, a in zip(shapes, arrays, strict=True)]
+            signature = [tf.TensorSpec(s, a.dtype) for s, a in zip(shapes, examples, strict=True)]
             wrapped = tf.function(function, input_signature=signature, autograph=False)
-            return self.values(wrapped(*map(tf.constant, arrays)))
-        inputs = [tf1.placeholder(a.dtype, s) for s, a in zip(shapes, arrays, strict=True)]
-        return self.values(function(*inputs), list(zip(inputs, arrays, strict=True)))
+            return lambda *arrays: self.values(wrapped(*map(_constant, arrays)))
+        inputs = [tf1.placeholder(a.dtype, s) for s, a in zip(shapes, examples, strict=True)]
+        outputs = function(*inputs)
+        flat = [tf.convert_to_tensor(leaf) for leaf in tf.nest.flatten(outputs)]
+        outputs = tf.nest.pack_sequence_as(outputs, flat)
+        return lambda *arrays: self.values(outputs, list(zip(inputs, arrays, strict=True)))
 
     def values(self, structure: Any, feed: list[tuple[Any, Any]] | None = None) -> Any:
         """Returns the values of tensors and variables, in the same structure."""
@@ -88,6 +100,10 @@ class Mode:
             return tape.gradient(value, list(sources()))
 
         return self.run(compute)
+
+
+def _constant(array: Any) -> Any:
+    return tf.constant(np.asarray(array))
 
 
 @pytest.fixture(params=["graph", "eager", "function"])

@@ -305,6 +305,14 @@ def test_constants():
     assert (module._decay_rate, module._eps) == (0.5, 0.25)
 
 
+def test_regularizers_of_a_scope_leave_the_moving_averages_alone(mode):
+    with tf1.variable_scope("scope", regularizer=tf.reduce_sum):
+        batch_norm = snt.BatchNorm(scale=True)
+    mode.run(lambda x: batch_norm(x, is_training=True), np.ones([3, 2], np.float32))
+    losses = tf1.get_collection(tf1.GraphKeys.REGULARIZATION_LOSSES)
+    np.testing.assert_allclose(sorted(mode.values(losses)), [0, 2])  # of the offset and the scale
+
+
 @each_class
 def test_regularizers_count_once(kind, mode):
     module = CLASSES[kind](

@@ -7,6 +7,7 @@ import tensorflow.compat.v1 as tf1
 
 import sonnet as snt
 from tests.support import transformers as reference
+from tests.support.op_counts import new_ops
 
 RANDOM = np.random.default_rng(0)
 QUERY = RANDOM.normal(size=[2, 4, 6])
@@ -227,3 +228,66 @@ def test_refuses_bad_inputs(inputs, options, error, match, mode):
 def test_the_output_size_is_unknown_before_the_connection():
     with pytest.raises(snt.NotConnectedError, match="not instantiated yet"):
         _ = snt.MultiHeadAttention(3, 4).output_size
+
+
+def bare_attention(x, options, allowed=None):
+    """Self-attention of a person who writes as few ops as can be; 3 heads of size 4."""
+    batch, time, features = x.shape.as_list()
+    flat_size = None if batch is None or time is None else batch * time
+
+    def variable(name, shape, stddev=None):
+        if stddev is None:
+            return tf1.get_variable(name, shape, initializer=tf1.zeros_initializer())
+        initializer = tf1.truncated_normal_initializer(stddev=stddev)
+        return tf1.get_variable(name, shape, initializer=initializer)
+
+    def linear(x, name, size):
+        with tf1.variable_scope(name, reuse=tf1.AUTO_REUSE):
+            outputs = tf.matmul(x, variable("w", [x.shape[-1], size], 0.5))
+            return outputs + variable("b", [size]) if options.get("use_bias", True) else outputs
+
+    def heads(name):
+        flat = tf.reshape(x, [-1, features])
+        outputs = tf.reshape(linear(flat, name, 12), [-1, time, 3, 4])
+        return tf.transpose(outputs, [0, 2, 1, 3])
+
+    query, key, value = heads("query"), heads("key"), heads("value")
+    logits = tf.matmul(query * 0.5, key, transpose_b=True)
+    if allowed is not None:
+        logits = tf.where(allowed(), logits, logits.dtype.min)
+    weights = tf.nn.softmax(logits)
+    if options.get("dropout_rate"):
+        weights = tf.nn.dropout(weights, rate=options["dropout_rate"])
+    read = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
+    flat = tf.reshape(read, [-1 if flat_size is None else flat_size, 12])
+    return tf.reshape(linear(flat, "output", features), [-1, time, features])
+
+
+def causal():
+    places = tf.range(5)
+    return tf.expand_dims(places, axis=1) >= places
+
+
+@pytest.mark.parametrize("batch", [None, 2])
+@pytest.mark.parametrize(
+    ("options", "arguments", "allowed"),
+    [
+        ({}, {}, None),
+        ({"use_bias": False}, {}, None),
+        ({"causal": True}, {}, causal),
+        ({"dropout_rate": 0.25}, {"is_training": True}, None),
+        ({"dropout_rate": 0.25}, {"is_training": False}, None),
+    ],
+)
+def test_makes_no_more_ops_than_by_hand(batch, options, arguments, allowed):
+    module = None
+
+    def connect(inputs):
+        nonlocal module
+        module = module or snt.MultiHeadAttention(3, 4, **options)
+        return module(inputs, **arguments)
+
+    by_hand = options if arguments.get("is_training", True) else {}
+    ours = new_ops(connect, [batch, 5, 6])
+    bare = new_ops(lambda x: bare_attention(x, by_hand, allowed), [batch, 5, 6])
+    assert ours == bare

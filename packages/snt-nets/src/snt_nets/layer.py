@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
+
+import tensorflow.compat.v1 as tf1
 
 from snt_core.checks import check_initializers, check_partitioners, check_regularizers
 from snt_core.module import AbstractModule
@@ -21,7 +23,7 @@ class Layer(AbstractModule):
         custom_getter: As for `snt.AbstractModule`.
         name: Name of the module.
         statistics: Names of further variables, those that are not learnt: they have initializers
-            only.
+            only, and no regularizer from a surrounding scope.
 
     Raises:
         TypeError: If a dictionary is not one, or a value in it cannot be called.
@@ -36,7 +38,7 @@ class Layer(AbstractModule):
         regularizers: Mapping[str, Any] | None,
         custom_getter: Any = None,
         name: str | None = None,
-        statistics: Iterable[str] = (),
+        statistics: Collection[str] = (),
     ) -> None:
         super().__init__(custom_getter=custom_getter, name=name)
         self.possible_keys = keys.union(statistics)
@@ -50,7 +52,9 @@ class Layer(AbstractModule):
             key: {
                 "initializer": self._given_initializers.get(key),
                 "partitioner": self._partitioners.get(key),
-                "regularizer": self._regularizers.get(key),
+                "regularizer": tf1.no_regularizer
+                if key in statistics
+                else self._regularizers.get(key),
             }
             for key in self.possible_keys
         }

@@ -198,12 +198,7 @@ class MultiHeadAttention(AbstractModule):
                 )
             masks.append(mask if mask.shape.rank == 4 else tf.expand_dims(mask, axis=1))
         if self._causal:
-            static, dynamic = logits.shape.as_list(), tf.shape(logits)
-            num_queries, num_keys = (
-                dynamic[axis] if static[axis] is None else static[axis] for axis in (2, 3)
-            )
-            places = tf.range(num_keys - num_queries, num_keys)
-            masks.append(tf.expand_dims(places, axis=1) >= tf.range(num_keys))
+            masks.append(_not_after(logits))
         return masks
 
     def _is_dropping(self, is_training: Any) -> Any:
@@ -257,3 +252,16 @@ class MultiHeadAttention(AbstractModule):
     def regularizers(self) -> dict[str, Any]:
         """The given regularizers."""
         return self._regularizers
+
+
+def _not_after(logits: Any) -> Any:
+    """Returns for each query and key of `logits` whether the key is not after the query."""
+    num_queries, num_keys = logits.shape.as_list()[2:]
+    if num_queries is not None and num_queries == num_keys:
+        keys = queries = tf.range(num_keys)
+    else:
+        sizes = tf.shape(logits)
+        num_queries = sizes[2] if num_queries is None else num_queries
+        num_keys = sizes[3] if num_keys is None else num_keys
+        keys, queries = tf.range(num_keys), tf.range(num_keys - num_queries, num_keys)
+    return tf.expand_dims(queries, axis=1) >= keys
