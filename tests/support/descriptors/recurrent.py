@@ -95,6 +95,7 @@ class _Cell:
     state_size = output_size = 3
 
     def __call__(self, inputs: Any, state: Any) -> tuple[Any, Any]:
+        inputs = tf.ensure_shape(tf.convert_to_tensor(inputs), [None, None])
         with tf1.variable_scope("cell"):
             w = tf1.get_variable("w", [inputs.shape[-1], 3], dtype=inputs.dtype)
         outputs = tf.tanh(tf.matmul(inputs, w) + state)
