@@ -167,6 +167,14 @@ def bench_gpu(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The pages of docs/ and of the API, as a site in out/docs/; any warning is an error."""
+    session.install(*_group("docs"))
+    notice = {"NO_MKDOCS_2_WARNING": "1"}  # of what mkdocs-material thinks of a later mkdocs
+    session.run("mkdocs", "build", "--strict", *session.posargs, env=notice)
+
+
+@nox.session
 def wheels(session: nox.Session) -> None:
     """Builds all packages into dist/."""
     _build_wheels(session, pathlib.Path("dist"))

@@ -2,15 +2,6 @@
 # of them: `__init__.py` reads these lines (each whole, on one line) and gives the same names at run
 # time; the first component of a module says which package to install.
 
-from snt_rnn.batch_norm_lstm import BatchNormLSTM as BatchNormLSTM
-from snt_rnn.recurrent_dropout import (
-    highway_core_with_recurrent_dropout as highway_core_with_recurrent_dropout,
-)
-from snt_rnn.recurrent_dropout import lstm_with_recurrent_dropout as lstm_with_recurrent_dropout
-from snt_rnn.unroll import dynamic_unroll as dynamic_unroll
-from snt_rnn.unroll import static_unroll as static_unroll
-from snt_rnn.zoneout import lstm_with_zoneout as lstm_with_zoneout
-
 from snt_core import custom_getters as custom_getters
 from snt_core import experimental as experimental
 from snt_core import nest as nest
@@ -120,6 +111,7 @@ from snt_nets.weight_norm import wrap_with_weight_norm as wrap_with_weight_norm
 from snt_ops.resampler import resampler as resampler
 from snt_ops.resampler import resampler_is_available as resampler_is_available
 from snt_rnn.act import ACTCore as ACTCore
+from snt_rnn.batch_norm_lstm import BatchNormLSTM as BatchNormLSTM
 from snt_rnn.bidirectional import BidirectionalRNN as BidirectionalRNN
 from snt_rnn.cell_wrapper import RNNCellWrapper as RNNCellWrapper
 from snt_rnn.conv_lstm import Conv1DLSTM as Conv1DLSTM
@@ -133,11 +125,18 @@ from snt_rnn.lstm import LSTM as LSTM
 from snt_rnn.lstm import LSTMState as LSTMState
 from snt_rnn.lstm_block_cell import LSTMBlockCell as LSTMBlockCell
 from snt_rnn.model_rnn import ModelRNN as ModelRNN
+from snt_rnn.recurrent_dropout import (
+    highway_core_with_recurrent_dropout as highway_core_with_recurrent_dropout,
+)
+from snt_rnn.recurrent_dropout import lstm_with_recurrent_dropout as lstm_with_recurrent_dropout
 from snt_rnn.relational_memory import RelationalMemory as RelationalMemory
 from snt_rnn.skip import ResidualCore as ResidualCore
 from snt_rnn.skip import SkipConnectionCore as SkipConnectionCore
 from snt_rnn.trainable_initial_state import TrainableInitialState as TrainableInitialState
+from snt_rnn.unroll import dynamic_unroll as dynamic_unroll
+from snt_rnn.unroll import static_unroll as static_unroll
 from snt_rnn.vanilla import VanillaRNN as VanillaRNN
+from snt_rnn.zoneout import lstm_with_zoneout as lstm_with_zoneout
 
 from . import python as python
 
