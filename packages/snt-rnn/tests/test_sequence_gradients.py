@@ -102,10 +102,9 @@ def test_same_as_loop_of_tensorflow(name: str, layout: str) -> None:
     assert_all_close(in_function(core, snt.dynamic_unroll, LENGTHS), expected)
 
 
-@pytest.mark.parametrize("name", ["LSTM", "DeepRNN"])
 @pytest.mark.parametrize("unroll", [snt.dynamic_unroll, snt.static_unroll])
-def test_compiled(unroll: Callable[..., Any], name: str, layout: str) -> None:
-    core = connected(CORES[name])
+def test_compiled(unroll: Callable[..., Any], layout: str) -> None:
+    core = connected(CORES["LSTM"])
     compiled = tf.function(values_and_gradients, autograph=False, jit_compile=True)
     expected = values_and_gradients(core, dynamic_rnn, None)
     assert_all_close(compiled(core, unroll, None), expected)
@@ -189,9 +188,7 @@ def test_two_tapes_around_a_function() -> None:
     ("control_flow", "use_resource"), [("v1", False), ("v2", True)], ids=["v1", "v2"]
 )
 @pytest.mark.parametrize("name", ["LSTM", "GRU", "VanillaRNN", "HighwayCore", "DeepRNN"])
-def test_graph_with_unknown_sizes(
-    name: str, use_resource: bool, control_flow: str
-) -> None:
+def test_graph_with_unknown_sizes(name: str, use_resource: bool, control_flow: str) -> None:
     was_enabled = tf1.control_flow_v2_enabled()
     (tf1.enable_control_flow_v2 if control_flow == "v2" else tf1.disable_control_flow_v2)()
     try:
@@ -251,7 +248,7 @@ def test_dtypes(name: str, dtype: str, mode: Mode) -> None:
         inputs = tf.cast(inputs, dtype)
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            outputs, state = snt.dynamic_unroll(core, inputs, sequence_length=LENGTHS)
+            outputs, _ = snt.dynamic_unroll(core, inputs, sequence_length=LENGTHS)
             loss = tf.reduce_sum(outputs)
         gradient = tape.gradient(loss, inputs)
         assert gradient.dtype == outputs.dtype == dtype

@@ -93,4 +93,6 @@ def lstm_sequence(weights: Any, forget_bias: Any, sequence: WholeSequence) -> Un
     i, j, f, o = tf.split(tf.convert_to_tensor(weights.w_gates), 4, axis=1)
     weight = tf.concat([i, f, o, j], axis=1)
     size = sequence.inputs.shape[-1]
-    return run(LSTMCell(), sequence, weight[:size], bias, [weight[size:]])
+    # The gradient of a split is one concatenation, that of two slices a sum of padded matrices.
+    input_weight, hidden_weight = tf.split(weight, [size, weight.shape[0] - size], axis=0)
+    return run(LSTMCell(), sequence, input_weight, bias, [hidden_weight])

@@ -1,10 +1,11 @@
 """How a core offers a form of its own for whole sequences, and how an unroll finds and calls it.
 
 A core offers one by a method `_sequence_form(sequence)`, marked with `stands_for`. Given a
-`WholeSequence`, it returns a function that takes the same `WholeSequence` and returns an `Unrolled`, or None
-where it has no form for the options of the core or for such inputs. It makes no variables and no
-ops. The function that it returns is called as `_build` is: in the variable scope of the core, so
-that it gets the variables of an ordinary call, by the same `get_variable`, whichever comes first.
+`WholeSequence`, it returns a function that takes the same `WholeSequence` and returns an
+`Unrolled`, or None where it has no form for the options of the core or for such inputs. It makes
+no variables and no ops. The function that it returns is called as `_build` is: in the variable
+scope of the core, so that it gets the variables of an ordinary call, by the same `get_variable`,
+whichever comes first.
 
 What it computes is what the core would compute called step by step. A subclass that overrides what
 the form stands for, `_build` above all, does not inherit it.
