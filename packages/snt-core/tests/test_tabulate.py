@@ -79,6 +79,9 @@ def test_shapes_of_the_last_call():
     net(tf.ones([8, 4]))
     net(tf.ones([5, 4]), state={"a": tf.ones([2]), "b": None})
     assert rows_of(net)[0][3] == "([5, 4], [2]) -> ([5, 3], ([5, 3], [2]))"
+    linear = snt.Module(lambda x, scale: x * scale, name="scaled")
+    linear(np.ones([7, 4]), 2.0)
+    assert rows_of(linear)[0][3] == "[7, 4] -> [7, 4]"
     with tf.Graph().as_default():
         layer = Layer(2)
         layer(tf1.placeholder(tf.float64, [None, 4]))

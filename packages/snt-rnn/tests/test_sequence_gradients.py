@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf1
 
 import sonnet as snt
 from snt_rnn.sequence import engine
+from snt_rnn.sequence.protocol import WholeSequence, find_form
 from tests.support.modes import Mode
 
 TIME, BATCH, FEATURES, HIDDEN = 4, 3, 2, 4
@@ -19,6 +20,7 @@ LENGTHS = [4, 0, 2]
 
 CORES: dict[str, Callable[[], Any]] = {
     "LSTM": lambda: snt.LSTM(HIDDEN, forget_bias=0.5),
+    "LSTM with peepholes": lambda: snt.LSTM(HIDDEN, use_peepholes=True),
     "GRU": lambda: snt.GRU(HIDDEN),
     "VanillaRNN": lambda: snt.VanillaRNN(HIDDEN),
     "VanillaRNN, relu": lambda: snt.VanillaRNN(HIDDEN, activation=tf.nn.relu),
@@ -30,6 +32,8 @@ CORES: dict[str, Callable[[], Any]] = {
     "DeepRNN without skip connections": lambda: snt.DeepRNN(
         [snt.LSTM(HIDDEN), snt.VanillaRNN(3)], skip_connections=False
     ),
+    "SkipConnectionCore": lambda: snt.SkipConnectionCore(snt.LSTM(HIDDEN), [FEATURES]),
+    "ResidualCore": lambda: snt.ResidualCore(snt.GRU(FEATURES)),
 }
 
 
@@ -100,6 +104,29 @@ def test_same_as_loop_of_tensorflow(name: str, layout: str) -> None:
     assert_all_close(values_and_gradients(core, snt.dynamic_unroll, LENGTHS), expected)
     in_function = tf.function(values_and_gradients, autograph=False)
     assert_all_close(in_function(core, snt.dynamic_unroll, LENGTHS), expected)
+
+
+@pytest.mark.parametrize("name", ["LSTM", "LSTM with layer norm"])
+def test_padding_may_be_anything(name: str, layout: str) -> None:
+    core = connected(CORES.get(name) or (lambda: snt.LSTM(HIDDEN, use_layer_norm=True)))
+    expected = values_and_gradients(core, dynamic_rnn, LENGTHS)
+    nan = tf.constant(np.nan, tf.float64)
+    padding = np.arange(TIME)[:, np.newaxis, np.newaxis] >= np.array(LENGTHS)[:, np.newaxis]
+
+    def unroll(core: Any, inputs: Any, state: Any, lengths: Any) -> Any:
+        return snt.dynamic_unroll(core, tf.where(padding, nan, inputs), state, lengths)
+
+    assert_all_close(values_and_gradients(core, unroll, LENGTHS), expected)
+    in_function = tf.function(values_and_gradients, autograph=False)
+    assert_all_close(in_function(core, unroll, LENGTHS), expected)
+
+
+@pytest.mark.parametrize("name", ["LSTM", "LSTM with peepholes", "DeepRNN", "SkipConnectionCore"])
+def test_offers_a_form(name: str) -> None:
+    core = connected(CORES[name])
+    state = random_state(core)
+    sequence = WholeSequence(tf.constant(INPUTS), state, None, TIME, False, False)
+    assert find_form(core, sequence) is not None
 
 
 @pytest.mark.parametrize("unroll", [snt.dynamic_unroll, snt.static_unroll])

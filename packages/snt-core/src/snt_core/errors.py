@@ -35,3 +35,20 @@ class DifferentGraphError(Error):
 
 class ModuleInfoError(Error):
     """A serialised description of a module cannot be read."""
+
+
+class DamagedCheckpointError(Error, OSError):
+    """A checkpoint is there, and its files are truncated, changed or incomplete."""
+
+
+class CheckpointMismatchError(Error, ValueError):
+    """A checkpoint does not fit the module that it was to be restored into.
+
+    Args:
+        message: What is wrong, and what to do.
+        report: The `RestoreReport` of what fits and what does not.
+    """
+
+    def __init__(self, message: str, report: object = None) -> None:
+        super().__init__(message)
+        self.report = report

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+import tensorflow as tf
+
 
 class LastCall(NamedTuple):
     """The last call of a module.
@@ -35,9 +38,11 @@ def shapes_of(values: Any) -> Any:
 
     Shapes and not the tensors are kept: these may be large, or of a graph that is to go.
     """
+    if isinstance(values, np.ndarray):
+        return tf.TensorShape(values.shape)
     shape = getattr(values, "shape", None)
-    if shape is not None:
-        return shape  # a TensorShape, or the tuple of an array
+    if isinstance(shape, tf.TensorShape):
+        return shape
     if isinstance(values, (list, tuple)):
         return tuple([shapes_of(value) for value in values])
     if isinstance(values, Mapping):

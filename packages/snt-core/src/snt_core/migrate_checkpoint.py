@@ -11,12 +11,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow.compat.v1 as tf1
+
+from snt_core.checkpoint_reader import CheckpointReader, find, read
 
 NameValueFn = Callable[[str, Any], tuple[str | None, Any]]
 
@@ -71,18 +73,14 @@ def migrate(source: str, target: str, dry_run: bool = False) -> dict[str, str]:
     """
     if os.path.realpath(source) == os.path.realpath(target):
         raise ValueError(f"--source and --target are the same checkpoint, {source!r}.")
-    if _find(target):
+    if find(target):
         raise FileExistsError(f"There is a checkpoint at {target!r}: remove it, or name another.")
-    found = _find(source)
-    if found is None:
-        raise FileNotFoundError(
-            f"There is no checkpoint at {source!r}. A checkpoint is named by the part that its "
-            "files have in common, without '.index' or '.data-...'."
-        )
-    reader = tf.train.load_checkpoint(found)
+    reader = CheckpointReader(source).raw
     # A graph, since that works whether or not eager execution was turned off.
     with tf.Graph().as_default(), tf.device("/CPU:0"):
-        variables, mapping = build_migrated_variables(reader, _without_output_number)
+        variables, mapping = build_migrated_variables(
+            reader, lambda name, value: (without_output_number(name), value)
+        )
         if not dry_run:
             _save(variables, target)
     return mapping
@@ -105,10 +103,34 @@ def build_migrated_variables(
         OSError: If a value cannot be read.
         ValueError: If two names map to one.
     """
+    values, renamed = migrated_values(
+        sorted(checkpoint_reader.get_variable_to_shape_map()),
+        lambda name: read(checkpoint_reader, name),
+        name_value_fn,
+    )
+    return {name: _variable(value) for name, value in values.items()}, renamed
+
+
+def migrated_values(
+    names: Iterable[str], read_value: Callable[[str], Any], name_value_fn: NameValueFn
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Applies a rule to the contents of a checkpoint.
+
+    Args:
+        names: The names in the checkpoint.
+        read_value: Returns the value of a name.
+        name_value_fn: As for `build_migrated_variables`.
+
+    Returns:
+        A dictionary from new name to value, and one from old name to new name.
+
+    Raises:
+        ValueError: If two names map to one.
+    """
     renamed: dict[str, str] = {}
     values: dict[str, Any] = {}
-    for old_name in sorted(checkpoint_reader.get_variable_to_shape_map()):
-        new_name, value = name_value_fn(old_name, _read(checkpoint_reader, old_name))
+    for old_name in names:
+        new_name, value = name_value_fn(old_name, read_value(old_name))
         if new_name is None:
             continue
         if new_name in values:
@@ -116,18 +138,12 @@ def build_migrated_variables(
             raise ValueError(f"Both {others[0]!r} and {old_name!r} would be called {new_name!r}.")
         renamed[old_name] = new_name
         values[new_name] = value
-    return {name: _variable(value) for name, value in values.items()}, renamed
+    return values, renamed
 
 
-def _without_output_number(name: str, value: Any) -> tuple[str, Any]:
-    return name.removesuffix(":0"), value
-
-
-def _read(checkpoint_reader: Any, name: str) -> Any:
-    try:
-        return checkpoint_reader.get_tensor(name)
-    except (tf.errors.OpError, IndexError, RuntimeError) as error:
-        raise OSError(f"The checkpoint is damaged: {name!r} cannot be read: {error}") from error
+def without_output_number(name: str) -> str:
+    """Returns a name in a checkpoint without the `:0` of early versions."""
+    return name.removesuffix(":0")
 
 
 def _variable(value: Any) -> Any:
@@ -145,15 +161,6 @@ def _save(variables: dict[str, Any], target: str) -> None:
         session.run([variable.initializer for variable in variables.values()])
         saver = tf1.train.Saver(variables)
         saver.save(session, target, write_meta_graph=False, write_state=is_first)
-
-
-def _find(prefix: str) -> str | None:
-    """Returns how TensorFlow's reader wants to be told of the checkpoint at `prefix`, if any."""
-    is_file = tf.io.gfile.exists(prefix) and not tf.io.gfile.isdir(prefix)
-    if is_file or tf.io.gfile.exists(f"{prefix}.index"):
-        return prefix
-    shards = f"{prefix}-?????-of-?????"  # the format of before 2017
-    return shards if tf.io.gfile.glob(shards) else None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -168,27 +168,47 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
         state = self._snt_checked_state()
         self._check_same_graph()
         if state.function is None:
-            outputs = self._snt_connect(*args, **kwargs)
+            outputs = self._snt_connect(self._build, args, kwargs)
         else:
             outputs = state.function(*args, **kwargs)
-        connection = scoping.current_connection()
-        if connection is not None:
-            connection.met.update(state.owned)
-            connection.calls[state.scope.name] = Called(self._snt_construction, state)
+        self._snt_note_call()
         return outputs
 
-    def _snt_connect(self, *args: Any, **kwargs: Any) -> Any:
+    def _connect_by(self, build: Callable[..., Any], *args: Any) -> Any:
+        """Connects the module by a function that stands for `_build`, with the same variables.
+
+        Args:
+            build: The function. Whichever is called first makes the variables of both.
+            *args: Its arguments.
+        """
+        self._snt_checked_state()
+        self._check_same_graph()
+        outputs = self._snt_connect(build, args, {})
+        self._snt_note_call()
+        return outputs
+
+    def _snt_connect(
+        self, build: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         state = self._snt_state
         connection = scoping.Connection(self, state.scope, scoping.CALL)
         with state.defined_at.in_errors(), connection:
             name_scope = "" if tf.executing_eagerly() else tf1.get_default_graph().get_name_scope()
-            outputs = self._build(*args, **kwargs)
+            outputs = build(*args, **kwargs)
         state.is_connected = True
         inputs = shapes_of((*args, *kwargs.values()) if kwargs else args)
         state.last_call = LastCall(inputs, shapes_of(outputs))
         if not tf.executing_eagerly():
-            self._add_connected_subgraph(self._build, outputs, name_scope, args, kwargs)
+            self._add_connected_subgraph(build, outputs, name_scope, args, kwargs)
         return outputs
+
+    def _snt_note_call(self) -> None:
+        """Tells the module that is being connected, if any, that this one was called in it."""
+        connection = scoping.current_connection()
+        if connection is not None:
+            state = self._snt_state
+            connection.met.update(state.owned)
+            connection.calls[state.scope.name] = Called(self._snt_construction, state)
 
     def _enter_variable_scope(
         self, reuse: bool | None = None, check_same_graph: bool = True
@@ -244,7 +264,11 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
         """
         state = self._snt_checked_state()
         if state.function is None:
-            state.function = tf.function(self._snt_connect)
+
+            def connect(*args: Any, **kwargs: Any) -> Any:
+                return self._snt_connect(self._build, args, kwargs)
+
+            state.function = tf.function(connect)
 
     def _snt_take(
         self,

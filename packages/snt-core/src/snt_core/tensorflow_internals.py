@@ -42,3 +42,15 @@ def name_of_whole(part: Any) -> str | None:
     """
     info = getattr(part, "_save_slice_info", None)
     return None if info is None else info.full_name
+
+
+def place_in_whole(part: Any) -> tuple[list[int], list[int]]:
+    """Returns the shape of a partitioned variable, and where in it one of its parts begins.
+
+    Private for the same reason as `name_of_whole`.
+
+    Args:
+        part: A variable of which `name_of_whole` is not None.
+    """
+    info = part._save_slice_info
+    return list(info.full_shape), list(info.var_offset)

@@ -300,7 +300,6 @@ class LSTM(Layer, RNNCore):
         if (
             has_clipping
             or self._use_layer_norm
-            or self._use_peepholes
             or self._use_projection
             or not isinstance(self._forget_bias, (int, float))
             or not is_plain(sequence, self.state_size)

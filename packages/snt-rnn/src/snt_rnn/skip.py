@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,8 @@ import tensorflow as tf
 
 from snt_rnn.concatenation import concatenate, concatenated_size
 from snt_rnn.core import RNNCore
+from snt_rnn.sequence.protocol import Form, Unrolled, WholeSequence, offers_form, stands_for
+from snt_rnn.sequence.steps import unroll
 
 
 class _AroundCore(RNNCore):
@@ -42,6 +45,46 @@ class _AroundCore(RNNCore):
         """
         return self._base_core.initial_state(*args, **kwargs)
 
+    def _build(self, inputs: Any, prev_state: Any, **kwargs: Any) -> tuple[Any, Any]:
+        """Applies the base core, and joins the inputs and its outputs.
+
+        Args:
+            inputs: Tensor `[batch, ..., features]`, or nested structure of tensors.
+            prev_state: State of the base core.
+            **kwargs: Handed on to the base core.
+
+        Returns:
+            Tensors `[batch, ..., output_features]` in the structure of the inputs; and the next
+            state.
+
+        Raises:
+            ValueError: If the outputs are structured otherwise than the inputs.
+            TypeError: If a container among them is of another type.
+        """
+        outputs, next_state = self._base_core(inputs, prev_state, **kwargs)
+        return self._join(inputs, outputs, batch_axes=1), next_state
+
+    @abc.abstractmethod
+    def _join(self, inputs: Any, outputs: Any, batch_axes: int) -> Any:
+        """Returns what becomes of the inputs and outputs of the base core.
+
+        Args:
+            inputs: The inputs: of a step, or of all steps.
+            outputs: The outputs, likewise.
+            batch_axes: Number of axes before those of an example's step.
+        """
+
+    @stands_for("_build")
+    def _sequence_form(self, sequence: WholeSequence) -> Form | None:
+        """Offers a form for whole sequences; see `snt_rnn.sequence.protocol`."""
+        return self._unroll_around if offers_form(self._base_core) else None
+
+    def _unroll_around(self, sequence: WholeSequence) -> Unrolled:
+        unrolled = unroll(self._base_core, sequence)
+        # Both are zeros after the end of an example, and so is what becomes of them.
+        outputs = self._join(sequence.inputs, unrolled.outputs, batch_axes=2)
+        return unrolled._replace(outputs=outputs)
+
 
 class ResidualCore(_AroundCore):
     """Adds the inputs to the outputs of a core: the recurrent form of `snt.Residual`.
@@ -64,24 +107,9 @@ class ResidualCore(_AroundCore):
     def __init__(self, base_core: Any, name: str = "residual_core") -> None:
         super().__init__(base_core, name)
 
-    def _build(self, inputs: Any, prev_state: Any, **kwargs: Any) -> tuple[Any, Any]:
-        """Applies the base core, and adds the inputs.
-
-        Args:
-            inputs: Tensor `[batch, ...]`, or nested structure of tensors.
-            prev_state: State of the base core.
-            **kwargs: Handed on to the base core.
-
-        Returns:
-            Structure of the inputs, each tensor with that of the outputs added to it; and the next
-            state.
-
-        Raises:
-            ValueError: If the outputs are structured otherwise than the inputs.
-            TypeError: If a container among them is of another type.
-        """
-        outputs, next_state = self._base_core(inputs, prev_state, **kwargs)
-        return tf.nest.map_structure(operator.add, inputs, outputs), next_state
+    def _join(self, inputs: Any, outputs: Any, batch_axes: int) -> Any:
+        """Adds them."""
+        return tf.nest.map_structure(operator.add, inputs, outputs)
 
     @property
     def output_size(self) -> Any:
@@ -118,27 +146,12 @@ class SkipConnectionCore(_AroundCore):
         # In a function, since a tf.Module would replace lists in a structure by its own.
         self._get_input_shape: Callable[[], Any] = lambda: _as_shapes(input_shape)
 
-    def _build(self, inputs: Any, prev_state: Any, **kwargs: Any) -> tuple[Any, Any]:
-        """Applies the base core, and joins the inputs and its outputs.
-
-        Args:
-            inputs: Tensor `[batch, ..., features]`, or nested structure of tensors.
-            prev_state: State of the base core.
-            **kwargs: Handed on to the base core.
-
-        Returns:
-            Structure of tensors `[batch, ..., features + features of the output]`; and the next
-            state.
-
-        Raises:
-            ValueError: If the outputs are structured otherwise than the inputs.
-            TypeError: If a container among them is of another type.
-        """
+    def _join(self, inputs: Any, outputs: Any, batch_axes: int) -> Any:
+        """Joins them along the last axis, and notes the shape of the inputs."""
         if self._get_input_shape() is None:
-            shape = tf.nest.map_structure(lambda x: tf.TensorShape(x.shape[1:]), inputs)
+            shape = tf.nest.map_structure(lambda x: tf.TensorShape(x.shape[batch_axes:]), inputs)
             self._get_input_shape = lambda: shape
-        outputs, next_state = self._base_core(inputs, prev_state, **kwargs)
-        return concatenate(inputs, outputs), next_state
+        return concatenate(inputs, outputs)
 
     @property
     def output_size(self) -> Any:

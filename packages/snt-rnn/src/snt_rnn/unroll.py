@@ -28,8 +28,9 @@ def dynamic_unroll(
     Works in graphs, eagerly and in `tf.function`, also with `jit_compile`. The number of steps and
     the batch size need not be known when the graph is built, and there may be no steps at all.
 
-    A core that offers a whole-sequence form (`LSTM`, `GRU`, `VanillaRNN`, `HighwayCore` and
-    `DeepRNN` of them, but for options that it does not cover) computes the same numbers faster, up
+    A core that offers a whole-sequence form (`LSTM`, `GRU`, `VanillaRNN`, `HighwayCore`, and
+    `DeepRNN`, `ResidualCore` and `SkipConnectionCore` of them; but for options that it does not
+    cover: layer normalisation, clipping, projection) computes the same numbers faster, up
     to rounding. It keeps the activations of all steps and forms each weight gradient in one
     product. Any other core is called step by step: the first step outside the loop, so that its
     variables, losses and update ops are made where they can be used.
@@ -177,6 +178,9 @@ def _unroll(
             initial_state = tf.nest.map_structure(tf.convert_to_tensor, initial_state)
         if sequence_length is not None:
             sequence_length = _checked_length(sequence_length, batch_size)
+            inputs = tf.nest.map_structure(
+                lambda tensor: _without_padding(tensor, sequence_length), inputs
+            )
         sequence = WholeSequence(
             inputs, initial_state, sequence_length, num_steps, static, return_all_states
         )
@@ -190,6 +194,19 @@ def _returned(unrolled: Unrolled, time_major: bool, return_all_states: bool) -> 
         outputs = tf.nest.map_structure(_swap_time_and_batch, outputs)
         states = tf.nest.map_structure(_swap_time_and_batch, states) if return_all_states else None
     return (outputs, final_state, states) if return_all_states else (outputs, final_state)
+
+
+def _without_padding(tensor: Any, sequence_length: Any) -> Any:
+    """Puts zeros after the end of each example: a NaN there would spoil weight gradients."""
+    times = tf.range(tf.shape(tensor, sequence_length.dtype)[0])
+    is_step = times[:, tf.newaxis] < sequence_length
+    is_step = tf.reshape(is_step, tf.concat([tf.shape(is_step), [1] * (len(tensor.shape) - 2)], 0))
+    return _with_shape(tf.where(is_step, tensor, tf.zeros_like(tensor)), tensor.shape)
+
+
+def _with_shape(tensor: Any, shape: Any) -> Any:
+    tensor.set_shape(shape)
+    return tensor
 
 
 def _swap_time_and_batch(tensor: Any) -> Any:

@@ -15,14 +15,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-import types
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import tensorflow as tf
-import tensorflow.compat.v1 as tf1
 
-from snt_core import scoping
 from snt_core.module import AbstractModule
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -137,7 +134,7 @@ def find_form(core: Any, sequence: WholeSequence) -> Form | None:
     if not offers_form(core):
         return None
     form = core._sequence_form(sequence)
-    return None if form is None else functools.partial(_in_scope, core, form)
+    return None if form is None else functools.partial(core._connect_by, form)
 
 
 def offers_form(core: Any) -> bool:
@@ -159,25 +156,3 @@ def _index_of_definer(core: Any, name: str) -> int:
         return -1
     line = type(core).__mro__
     return next(index for index, cls in enumerate(line) if name in cls.__dict__)
-
-
-def _in_scope(core: Any, form: Form, sequence: WholeSequence) -> Unrolled:
-    """Calls a form as `core(...)` calls `_build`: one first call for both, the same variables."""
-    state = core._snt_checked_state()
-    core._check_same_graph()
-    connection = scoping.Connection(core, state.scope, scoping.CALL)
-    with state.defined_at.in_errors(), connection:
-        name_scope = "" if tf.executing_eagerly() else tf1.get_default_graph().get_name_scope()
-        unrolled = form(sequence)
-    state.is_connected = True
-    if not tf.executing_eagerly():
-
-        def _sequence_form(self: Any, sequence: WholeSequence) -> Unrolled:
-            return form(sequence)
-
-        bound = types.MethodType(_sequence_form, core)
-        core._add_connected_subgraph(bound, unrolled, name_scope, (sequence,), {})
-    outer = scoping.current_connection()
-    if outer is not None:
-        outer.met.update(state.owned)
-    return unrolled
