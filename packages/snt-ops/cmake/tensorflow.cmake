@@ -44,7 +44,7 @@ if(TARGET snt_ops_cuda_kernels AND EXISTS
   target_compile_definitions(snt_ops_tensorflow PRIVATE SNT_OPS_WITH_CUDA)
   # Its runtime stands before TensorFlow's and stays hidden: TensorFlow exports some of the same
   # symbols.
-  target_link_libraries(snt_ops_tensorflow PRIVATE snt_ops_cuda_kernels)
+  target_link_libraries(snt_ops_tensorflow PRIVATE snt_ops_cuda_kernels CUDA::cudart_static)
 endif()
 target_link_libraries(snt_ops_tensorflow PRIVATE "${_root}/libtensorflow_framework.so.2")
 target_link_options(snt_ops_tensorflow PRIVATE -Wl,--exclude-libs,ALL -Wl,--no-undefined)
