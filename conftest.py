@@ -2,7 +2,18 @@
 
 import os
 
+import pytest
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 pytest_plugins = ["tests.support.modes"]
+
+
+@pytest.fixture(autouse=True)
+def names_begin_anew(request: pytest.FixtureRequest) -> None:
+    """Makes the names that an example in a docstring shows those that it gets."""
+    if isinstance(request.node, pytest.DoctestItem):
+        import tensorflow.compat.v1 as tf1
+
+        tf1.reset_default_graph()

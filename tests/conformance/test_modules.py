@@ -284,7 +284,8 @@ def test_compiles_with_xla(descriptor: Descriptor) -> None:
         put_back = keeper(descriptor, module, EAGER)
         compiled = function(*inputs)
         put_back()
-    assert_close(compiled, descriptor.connect(module, *inputs))
+    # XLA sums in another order.
+    assert_close(compiled, descriptor.connect(module, *inputs), tolerance=1e-4)
 
 
 @each_repeatable_module

@@ -201,6 +201,7 @@ LAYERS = [
         dtypes=("float32",),  # of the vectors of the iteration
         stateful=True,
         smooth=False,  # no gradient flows through the iteration
+        bound_when_made=True,
     ),
     Descriptor(
         "spectrally-normalised-testing",
@@ -210,6 +211,7 @@ LAYERS = [
         dtypes=("float32",),
         call=lambda module, inputs: module(inputs, enable_power_iteration=False),
         smooth=False,
+        bound_when_made=True,
     ),
     Descriptor("AffineGridWarper", lambda: snt.AffineGridWarper([4, 3], [3, 2]), (5, 6)),
     Descriptor(

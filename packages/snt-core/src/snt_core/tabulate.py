@@ -108,13 +108,13 @@ def tabulate(module: AbstractModule) -> Table:
     Example:
         >>> import sonnet as snt
         >>> import tensorflow as tf
-        >>> linear = snt.Linear(output_size=3)
-        >>> outputs = linear(tf.ones([8, 5]))
-        >>> print(snt.tabulate(linear))
-        Name    Class or type  Shape               Trained  Parameters  Bytes
-        linear  Linear         [8, 5] -> [8, 3]                     18     72
-          w     float32        [5, 3]              yes              15     60
-          b     float32        [3]                 yes               3     12
+        >>> layer = snt.Linear(output_size=3, name="in_a_table")
+        >>> outputs = layer(tf.ones([8, 5]))
+        >>> print(snt.tabulate(layer))
+        Name        Class or type  Shape             Trained  Parameters  Bytes
+        in_a_table  Linear         [8, 5] -> [8, 3]                   18     72
+          w         float32        [5, 3]            yes              15     60
+          b         float32        [3]               yes               3     12
     """
     if not isinstance(module, AbstractModule):
         raise TypeError(f"tabulate takes a module, got {module!r} of type {type(module).__name__}.")

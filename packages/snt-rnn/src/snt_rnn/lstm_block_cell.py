@@ -55,12 +55,12 @@ class LSTMBlockCell(RNNCellWrapper):
     Example:
         >>> import sonnet as snt
         >>> import tensorflow as tf
-        >>> core = snt.LSTMBlockCell(5)
+        >>> core = snt.LSTMBlockCell(5, name="blocks")
         >>> outputs, state = core(tf.ones([8, 3]), core.initial_state(batch_size=8))
         >>> outputs.shape, state.c.shape
         (TensorShape([8, 5]), TensorShape([8, 5]))
         >>> [v.name for v in core.get_variables()]
-        ['lstm_block_cell/lstm_cell/kernel:0', 'lstm_block_cell/lstm_cell/bias:0']
+        ['blocks/blocks/kernel:0', 'blocks/blocks/bias:0']
     """
 
     def __init__(
