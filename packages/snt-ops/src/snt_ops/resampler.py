@@ -73,7 +73,9 @@ def resampler_is_available() -> bool:
 
 def _as_tensors(data: Any, warp: Any) -> tuple[tf.Tensor, tf.Tensor]:
     """Converts both; where only one has a type, the other one takes it."""
-    if not hasattr(data, "dtype") and hasattr(warp, "dtype"):
+    if isinstance(data, tf.Tensor) and isinstance(warp, tf.Tensor):
+        pass  # converting what is one already takes longer than sampling a small image
+    elif not hasattr(data, "dtype") and hasattr(warp, "dtype"):
         warp = tf.convert_to_tensor(warp, name="warp")
         data = tf.convert_to_tensor(data, dtype_hint=warp.dtype, name="data")
     else:
