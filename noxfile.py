@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import shutil
+import tempfile
 
 import nox
 
@@ -72,7 +73,8 @@ def subsets(session: nox.Session) -> None:
     session.install(core, nets, rnn, ops)
     check(*PACKAGES)
 
-    folder = pathlib.Path(session.create_tmp())
+    # A new folder each time: of wheels in a folder that it knows, uv takes those that it saw first.
+    folder = pathlib.Path(tempfile.mkdtemp(dir=session.create_tmp()))
     _uninstall(session, *PACKAGES)
     _build_wheels(session, folder)
     session.install("--no-index", "--find-links", str(folder), "snt-rnn", "snt-ops")
