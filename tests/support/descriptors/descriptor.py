@@ -37,6 +37,8 @@ class Descriptor:
         random: Whether two calls give different outputs, even from the same variables.
         smooth: Whether finite differences give its gradients: not where there are kinks, and not
             where the module gives another gradient on purpose.
+        rounding: How far its float32 outputs may be apart, relative to the largest, where sums
+            are taken in another order.
         per_example: Whether the outputs of an example are the same beside any others.
         unknown_batch: Whether it takes a batch of unknown size.
         bound_when_made: Whether its constructor binds it to a graph.
@@ -54,6 +56,7 @@ class Descriptor:
     stateful: bool = False
     random: bool = False
     smooth: bool = True
+    rounding: float = 1e-5
     per_example: bool = True
     unknown_batch: bool = True
     bound_when_made: bool = False

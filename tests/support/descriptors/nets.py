@@ -146,6 +146,7 @@ NETS = [
         call=training,
         stateful=True,
         smooth=False,
+        rounding=1e-4,  # seven normalisations in a row, each over five examples
         per_example=False,
     ),
     Descriptor(

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import itertools
 import threading
 from collections.abc import Callable
@@ -122,6 +123,10 @@ class ScopeGetter:
         if self.chain is None:
             return getter(name, *args, **kwargs)
         return self.chain(getter, name, *args, **kwargs)
+
+
+# TensorFlow asks for the signature of a getter whenever it gets a variable.
+ScopeGetter.__call__.__signature__ = inspect.signature(ScopeGetter.__call__)  # type: ignore[attr-defined]
 
 
 class _StoreGetter:
