@@ -30,11 +30,11 @@ class Program(NamedTuple):
 
 
 def programs(document: pathlib.Path) -> Iterator[Program]:
-    """Gives the blocks of a document; a line `#> text` says what the block prints."""
+    """Gives the blocks of a document; a line `# > text` says what the block prints."""
     text = document.read_text()
     for match in FENCE.finditer(text):
         before = "\n" * (text.count("\n", 0, match.start()) + 1)
-        yield Program(before + match[1], re.findall(r"^ *#> ?(.*)$", match[1], re.MULTILINE))
+        yield Program(before + match[1], re.findall(r"^ *# ?> ?(.*)$", match[1], re.MULTILINE))
 
 
 # TensorFlow Probability 0.25 compares versions with distutils when it is imported.
@@ -54,7 +54,9 @@ def test_programs_run(
 
 
 def test_documents_have_programs() -> None:
-    assert {ROOT / "README.md", ROOT / "docs/getting_started.md"} <= set(DOCUMENTS)
+    started = ROOT / "docs/getting_started.md"
+    assert {ROOT / "README.md", started} <= set(DOCUMENTS)
+    assert "(256, 2)" in [line for program in programs(started) for line in program.printed]
 
 
 @pytest.mark.parametrize("document", sorted(ROOT.glob("docs/**/*.md")), ids=lambda path: path.name)
