@@ -12,6 +12,8 @@ class Construction:
 
     Attributes:
         constructed: The class.
+        args: The positional arguments.
+        kwargs: The named arguments.
 
     Args:
         constructed: The class.
@@ -21,16 +23,16 @@ class Construction:
 
     def __init__(self, constructed: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.constructed = constructed
-        self._args = args
-        self._kwargs = kwargs
+        self.args = args
+        self.kwargs = kwargs
 
     def __str__(self) -> str:
         """Returns the call, without the name: a scope tells more."""
         try:
             signature = inspect.signature(self.constructed)
-            given = dict(signature.bind(*self._args, **self._kwargs).arguments)
+            given = dict(signature.bind(*self.args, **self.kwargs).arguments)
         except (TypeError, ValueError):  # a class with a `__new__` of its own
-            given = self._kwargs
+            given = self.kwargs
         else:
             for name, parameter in signature.parameters.items():
                 if parameter.kind is inspect.Parameter.VAR_POSITIONAL and name in given:

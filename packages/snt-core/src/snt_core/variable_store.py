@@ -33,12 +33,14 @@ class OwnedVariable(NamedTuple):
         name: Its full name among those got by `get_variable`, or None if it was made otherwise.
         collections: The graph collections that it was asked to be in, in whatever mode.
         in_graph: Whether it lives in a graph.
+        regularizer: Its regularizer, if it was asked for with one.
     """
 
     variable: Any
     name: str | None
     collections: tuple[str, ...]
     in_graph: bool
+    regularizer: Callable[[Any], Any] | None = None
 
     def check_shareable(self, shape: Any, dtype: Any) -> None:
         """Checks that the variable is of the shape and type that are asked for, if any are.
@@ -46,7 +48,9 @@ class OwnedVariable(NamedTuple):
         Raises:
             ValueError: If it is not.
         """
-        found_shape, found_dtype = self.variable.get_shape(), self.variable.dtype.base_dtype
+        # A variable that a strategy has cut in shards has no `get_shape`.
+        found_shape = tf.TensorShape(self.variable.shape)
+        found_dtype = self.variable.dtype.base_dtype
         if shape is not None and not found_shape.is_compatible_with(shape):
             raise ValueError(
                 f"Trying to share variable {self.name}, but specified shape "
@@ -204,7 +208,8 @@ class VariableStore:
         # From the graph of a function, or the body of a loop, out to where variables can live.
         with tf.init_scope(), losses_reach_outermost_graph():
             variable = getter(name, reuse=reuse, **kwargs)
-            owned = OwnedVariable(variable, name, requested_collections(kwargs), in_graph)
+            collections = requested_collections(kwargs)
+            owned = OwnedVariable(variable, name, collections, in_graph, regularizer)
             if in_graph and regularizer is not None and reuse is not True:
                 for part in owned.parts():
                     _regularize(part, regularizer)

@@ -30,6 +30,7 @@ from snt_core.initializers import restore_initializer as restore_initializer
 from snt_core.introspection import parse_string_to_constructor as parse_string_to_constructor
 from snt_core.introspection import remove_unsupported_kwargs as remove_unsupported_kwargs
 from snt_core.introspection import supports_kwargs as supports_kwargs
+from snt_core.keras_layer import KerasLayer as KerasLayer
 from snt_core.module import AbstractModule as AbstractModule
 from snt_core.regularizers import l1_regularizer as l1_regularizer
 from snt_core.regularizers import l2_regularizer as l2_regularizer
