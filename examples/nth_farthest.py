@@ -12,17 +12,18 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 import sonnet as snt
 from training_run import (
+    ClassifierTrainer,
     History,
     Stopwatch,
     add_numbers,
     console,
+    count,
     number,
     parse,
     plot_curves,
@@ -154,45 +155,7 @@ def lstm_of_like_size(num_variables: int, input_size: int, output_size: int) -> 
     return snt.LSTM(hidden)
 
 
-def count(variables: Any) -> int:
-    """Returns how many numbers are in some variables."""
-    return sum(int(np.prod(variable.shape)) for variable in variables)
-
-
-class Trainer:
-    """One network in training.
-
-    Args:
-        model: The network.
-        settings: What is trained.
-        steps: How many steps it will be trained.
-    """
-
-    def __init__(self, model: Answerer, settings: Settings, steps: int) -> None:
-        self.model = model
-        self._optimizer = tf.keras.optimizers.Adam(
-            tf.keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps, alpha=0.1),
-            global_clipnorm=1.0,
-        )
-
-    @tf.function
-    def train_step(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Trains with a batch, and returns the mean cross entropy."""
-        with tf.GradientTape() as tape:
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, self.model(inputs))
-            loss = tf.reduce_mean(losses)
-        variables = self.model.trainable_variables
-        self._optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        return loss
-
-    @tf.function
-    def accuracy(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Returns the fraction of right answers."""
-        answers = tf.argmax(self.model(inputs), axis=-1)
-        return tf.reduce_mean(tf.cast(answers == labels, tf.float32))
-
-
-def make_trainers(settings: Settings, steps: int) -> dict[str, Trainer]:
+def make_trainers(settings: Settings, steps: int) -> dict[str, ClassifierTrainer]:
     """Returns the two networks: a relational memory, and an LSTM of at least its size."""
     memory = snt.RelationalMemory(
         settings.mem_slots,
@@ -212,7 +175,7 @@ def make_trainers(settings: Settings, steps: int) -> dict[str, Trainer]:
     for name, core in cores.items():
         model = Answerer(core, settings.num_objects, [settings.mlp_size] * settings.mlp_layers)
         model(data.get_batch()[0])
-        trainers[name] = Trainer(model, settings, steps)
+        trainers[name] = ClassifierTrainer(model, settings.learning_rate, steps, last_rate=0.1)
     return trainers
 
 

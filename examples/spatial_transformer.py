@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -22,10 +22,12 @@ import sonnet as snt
 from affine import rotation, warp_parameters
 from digits import NUM_CLASSES, Digits, load_digits
 from training_run import (
+    ClassifierTrainer,
     History,
     Stopwatch,
+    add_numbers,
     console,
-    number,
+    count,
     parse,
     plot_curves,
     plt,
@@ -53,14 +55,13 @@ class Settings:
         return tuple(size + 2 * self.max_shift for size in DIGIT_SHAPE)
 
 
-INFINITY = float("inf")
 RANGES = {
-    "epochs": (1, INFINITY, "passes through the data"),
+    "epochs": (1, "passes through the data"),
     "batch_size": (1, 4000, "digits in a batch"),
     "max_angle": (0, 180, "degrees that digits are turned by at most, to either side"),
     "max_shift": (0, 28, "pixels that they are shifted by at most, each way"),
-    "learning_rate": (0, INFINITY, "of Adam; it falls to a hundredth along a cosine"),
-    "seed": (0, INFINITY, "of all that is random"),
+    "learning_rate": (0, "of Adam; it falls to a hundredth along a cosine"),
+    "seed": (0, "of all that is random"),
 }
 
 
@@ -154,39 +155,6 @@ class SpatialTransformer(snt.AbstractModule):
         return snt.resampler(images, self._warper(self.localisation(images)))
 
 
-class Trainer:
-    """One network in training.
-
-    Args:
-        model: The network, from images to logits.
-        learning_rate: With which it begins.
-        steps: How many steps it will be trained.
-    """
-
-    def __init__(self, model: Any, learning_rate: float, steps: int) -> None:
-        self.model = model
-        self._optimizer = tf.keras.optimizers.Adam(
-            tf.keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=0.01),
-            global_clipnorm=1.0,
-        )
-
-    @tf.function
-    def train_step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Trains with a batch, and returns the mean cross entropy."""
-        with tf.GradientTape() as tape:
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, self.model(images))
-            loss = tf.reduce_mean(losses)
-        variables = self.model.trainable_variables
-        self._optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        return loss
-
-    @tf.function
-    def accuracy(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Returns the fraction of right answers."""
-        answers = tf.argmax(self.model(images), axis=-1)
-        return tf.reduce_mean(tf.cast(answers == labels, tf.float32))
-
-
 def train(
     transformer: SpatialTransformer,
     digits: Digits,
@@ -212,9 +180,10 @@ def train(
     trainers = {}
     for name, model in models.items():
         model(held_out.images[:1])  # makes the variables
-        trainers[name] = Trainer(model, settings.learning_rate, settings.epochs * per_epoch)
-        size = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
-        console.print(f"{name:28}{size:8,} numbers to learn")
+        trainers[name] = ClassifierTrainer(
+            model, settings.learning_rate, settings.epochs * per_epoch, last_rate=0.01
+        )
+        console.print(f"{name:28}{count(model.trainable_variables):8,} numbers to learn")
 
     accuracies: dict[str, float] = {}
     with progress_bar() as progress:
@@ -301,15 +270,7 @@ def plot_digits(path: Path, held_out: Distorted, straight: np.ndarray, pairs: in
 def main() -> None:
     """Reads the command line, trains and draws."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    for name, (low, high, meaning) in RANGES.items():
-        default = getattr(Settings(), name)
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=number(type(default), low, high),
-            default=default,
-            metavar="N" if isinstance(default, int) else "X",
-            help=f"{meaning} (%(default)s)",
-        )
+    add_numbers(parser, Settings(), RANGES)
     parser.add_argument(
         "--output",
         type=Path,

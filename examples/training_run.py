@@ -1,17 +1,20 @@
-"""What longer trainings share: a folder that they can go on from, a history, and its picture."""
+"""What longer trainings share: steps, a folder that they can go on from, a history, its picture."""
 
 from __future__ import annotations
 
+import abc
 import argparse
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
+import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -79,24 +82,82 @@ def number(
 
 
 def add_numbers(
-    parser: argparse.ArgumentParser, defaults: Any, ranges: Mapping[str, tuple[float, str]]
+    parser: argparse.ArgumentParser,
+    defaults: Any,
+    ranges: Mapping[str, tuple[Any, ...]],
 ) -> None:
     """Adds an option for each number in `ranges`.
 
     Args:
         parser: Where to add them.
         defaults: Has an attribute with the default of each.
-        ranges: The least value and the meaning of each.
+        ranges: The least value, the greatest where there is one, and the meaning of each.
     """
-    for name, (low, meaning) in ranges.items():
+    for name, (low, *high, meaning) in ranges.items():
         default = getattr(defaults, name)
         parser.add_argument(
             f"--{name.replace('_', '-')}",
-            type=number(type(default), low),
+            type=number(type(default), low, *high),
             default=default,
             metavar="N" if isinstance(default, int) else "X",
             help=f"{meaning} (%(default)s)",
         )
+
+
+def count(variables: Iterable[Any]) -> int:
+    """Returns how many numbers are in some variables."""
+    return sum(int(np.prod(variable.shape)) for variable in variables)
+
+
+class Trainer(abc.ABC):
+    """A network in training, by Adam with a learning rate that falls along a cosine.
+
+    Args:
+        model: The network.
+        learning_rate: With which it begins.
+        steps: How many steps it will be trained.
+        last_rate: What the learning rate falls to, as a fraction of the first.
+
+    Attributes:
+        model: The network.
+        optimizer: What trains it.
+    """
+
+    def __init__(self, model: Any, learning_rate: float, steps: int, last_rate: float) -> None:
+        self.model = model
+        self.optimizer = tf.keras.optimizers.Adam(
+            tf.keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=last_rate),
+            global_clipnorm=1.0,
+        )
+
+    @abc.abstractmethod
+    def loss(self, *batch: tf.Tensor) -> Any:
+        """Returns the scalar that is to become small, or a named tuple that begins with it."""
+
+    @tf.function
+    def train_step(self, *batch: tf.Tensor) -> Any:
+        """Trains with a batch, and returns its `loss`."""
+        with tf.GradientTape() as tape:
+            measured = self.loss(*batch)
+        variables = self.model.trainable_variables
+        gradients = tape.gradient(tf.nest.flatten(measured)[0], variables)
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return measured
+
+
+class ClassifierTrainer(Trainer):
+    """A network that tells classes apart, in training."""
+
+    def loss(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Returns the mean cross entropy."""
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, self.model(inputs))
+        return tf.reduce_mean(losses)
+
+    @tf.function
+    def accuracy(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Returns the fraction of right answers."""
+        answers = tf.argmax(self.model(inputs), axis=-1)
+        return tf.reduce_mean(tf.cast(answers == labels, tf.float32))
 
 
 def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -180,6 +241,7 @@ def plot_curves(
     levels: Mapping[str, Mapping[str, float]] | None = None,
     percent: tuple[str, ...] = (),
     rises: Sequence[int] = (),
+    x: str = "step",
 ) -> None:
     """Draws curves over the steps of a training into a PNG.
 
@@ -190,6 +252,7 @@ def plot_curves(
         levels: Lines at one height to compare with, by name, for a panel that has some.
         percent: Panels whose values are fractions of one.
         rises: Steps from which on the task was harder.
+        x: What the steps are.
     """
     width = 6.2 * len(panels)
     figure, row = plt.subplots(
@@ -209,7 +272,8 @@ def plot_curves(
             axes.set_ylim(-0.02, 1.02)
         for i, step in enumerate(rises):
             axes.axvline(step, ls=":", lw=1, color=GREY, label=None if i else "harder from here")
-        axes.set_xlabel("step")
+        axes.set_xlabel(x)
+        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
         axes.set_ylabel(what)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
