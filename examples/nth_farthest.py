@@ -17,13 +17,12 @@ import numpy as np
 import tensorflow as tf
 
 import sonnet as snt
+from trainer import ClassifierTrainer, count
 from training_run import (
-    ClassifierTrainer,
     History,
     Stopwatch,
     add_numbers,
     console,
-    count,
     number,
     parse,
     plot_curves,

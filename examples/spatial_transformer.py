@@ -21,13 +21,12 @@ import tensorflow as tf
 import sonnet as snt
 from affine import rotation, warp_parameters
 from digits import NUM_CLASSES, Digits, load_digits
+from trainer import ClassifierTrainer, count
 from training_run import (
-    ClassifierTrainer,
     History,
     Stopwatch,
     add_numbers,
     console,
-    count,
     parse,
     plot_curves,
     plt,

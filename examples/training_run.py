@@ -1,20 +1,17 @@
-"""What longer trainings share: steps, a folder that they can go on from, a history, its picture."""
+"""What longer trainings share: a folder that they can go on from, a history, and its picture."""
 
 from __future__ import annotations
 
-import abc
 import argparse
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
-import numpy as np
-import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -102,62 +99,6 @@ def add_numbers(
             metavar="N" if isinstance(default, int) else "X",
             help=f"{meaning} (%(default)s)",
         )
-
-
-def count(variables: Iterable[Any]) -> int:
-    """Returns how many numbers are in some variables."""
-    return sum(int(np.prod(variable.shape)) for variable in variables)
-
-
-class Trainer(abc.ABC):
-    """A network in training, by Adam with a learning rate that falls along a cosine.
-
-    Args:
-        model: The network.
-        learning_rate: With which it begins.
-        steps: How many steps it will be trained.
-        last_rate: What the learning rate falls to, as a fraction of the first.
-
-    Attributes:
-        model: The network.
-        optimizer: What trains it.
-    """
-
-    def __init__(self, model: Any, learning_rate: float, steps: int, last_rate: float) -> None:
-        self.model = model
-        self.optimizer = tf.keras.optimizers.Adam(
-            tf.keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=last_rate),
-            global_clipnorm=1.0,
-        )
-
-    @abc.abstractmethod
-    def loss(self, *batch: tf.Tensor) -> Any:
-        """Returns the scalar that is to become small, or a named tuple that begins with it."""
-
-    @tf.function
-    def train_step(self, *batch: tf.Tensor) -> Any:
-        """Trains with a batch, and returns its `loss`."""
-        with tf.GradientTape() as tape:
-            measured = self.loss(*batch)
-        variables = self.model.trainable_variables
-        gradients = tape.gradient(tf.nest.flatten(measured)[0], variables)
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return measured
-
-
-class ClassifierTrainer(Trainer):
-    """A network that tells classes apart, in training."""
-
-    def loss(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Returns the mean cross entropy."""
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, self.model(inputs))
-        return tf.reduce_mean(losses)
-
-    @tf.function
-    def accuracy(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Returns the fraction of right answers."""
-        answers = tf.argmax(self.model(inputs), axis=-1)
-        return tf.reduce_mean(tf.cast(answers == labels, tf.float32))
 
 
 def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:

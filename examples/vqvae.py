@@ -23,13 +23,12 @@ import tensorflow as tf
 import sonnet as snt
 from digits import NUM_CLASSES, Digits, load_digits
 from pca_coder import PCACoder
+from trainer import Trainer, count
 from training_run import (
     History,
     Stopwatch,
-    Trainer,
     add_numbers,
     console,
-    count,
     keep_settings,
     parse,
     plot_curves,
