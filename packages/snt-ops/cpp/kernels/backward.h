@@ -30,16 +30,7 @@ class Spreader {
 
   void operator()(const Points<Number, Index>& points, int count, const Data* grad_output,
                   Warp* grad_warp) const {
-    int i = 0;
-    if constexpr (kChannels == 1 && std::is_same_v<Data, float>) {
-      for (; i + 8 <= count; i += 8) {
-        for (int j = i + 16; j < i + 24 && j < count; ++j) Fetch(points, j);
-        if (!Eight(points, i, grad_output + i, grad_warp + 2 * i)) {
-          for (int j = i; j < i + 8; ++j) One(points, j, grad_output + j, grad_warp + 2 * j);
-        }
-      }
-    }
-    for (; i < count; ++i) {
+    for (int i = 0; i < count; ++i) {
       if (i + kFetchAhead < count) Fetch(points, i + kFetchAhead);
       One(points, i, grad_output + i * channels_, grad_warp + 2 * i);
     }
@@ -71,39 +62,6 @@ class Spreader {
     const auto grad = reinterpret_cast<std::uintptr_t>(grad_) + (pixel - first_) * sizeof(Number);
     __builtin_prefetch(reinterpret_cast<const void*>(grad), 1);
     __builtin_prefetch(reinterpret_cast<const void*>(grad + row_ * sizeof(Number)), 1);
-  }
-
-  // Eight points at once, where all their neighbours count and lie in our rows.
-  SNT_OPS_INLINE bool Eight(const Points<Number, Index>& points, int i, const Data* grad_output,
-                            Warp* grad_warp) const {
-    std::int32_t masks = kAllNeighbours;
-    bool ours = true;
-    for (int j = i; j < i + 8; ++j) {
-      masks &= points.mask[j];
-      ours &= points.row[j] >= rows_.begin && points.row[j] + 1 < rows_.end;
-    }
-    if (masks != kAllNeighbours || !ours) return false;
-    using V = Vector<float, 8>;
-    V v0, v1, v2, v3;
-    LoadPairs(points, i, image_, &v0, &v1);
-    LoadPairs(points, i, image_ + row_, &v2, &v3);
-    const V grad = Load<8>(grad_output);
-    const V dx = Load<8>(&points.dx[i]), dy = Load<8>(&points.dy[i]);
-    const V x = V{} + grad * ((1.0f - dy) * (v1 - v0) + dy * (v3 - v2));
-    const V y = V{} + grad * ((1.0f - dx) * (v2 - v0) + dx * (v3 - v1));
-    Store<8>(__builtin_shufflevector(x, y, 0, 8, 1, 9, 2, 10, 3, 11), grad_warp);
-    Store<8>(__builtin_shufflevector(x, y, 4, 12, 5, 13, 6, 14, 7, 15), grad_warp + 8);
-    float given[4][8];
-    for (int k = 0; k < 4; ++k) Store<8>(Load<8>(&points.weight[k][i]) * grad, given[k]);
-    for (int j = 0; j < 8; ++j) {
-      float* upper = grad_ + (static_cast<std::int64_t>(points.pixel[i + j]) - first_);
-      float* lower = upper + row_;
-      upper[0] += given[0][j];
-      upper[1] += given[1][j];
-      lower[0] += given[2][j];
-      lower[1] += given[3][j];
-    }
-    return true;
   }
 
   SNT_OPS_INLINE void One(const Points<Number, Index>& points, int i, const Data* grad_output,

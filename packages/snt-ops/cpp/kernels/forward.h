@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "kernels/one_channel.h"
 #include "kernels/points.h"
 
 namespace snt_ops {
@@ -23,16 +24,7 @@ class Sampler {
         large_(shape.height * row_ * static_cast<std::int64_t>(sizeof(Data)) > kLarge) {}
 
   void operator()(const Points<Number, Index>& points, int count, bool last, Data* output) const {
-    int i = 0;
-    if constexpr (kChannels == 1) {
-      for (; i + 8 <= count; i += 8) {
-        Fetch(points, i + 16, count);
-        if (!Eight(points, i, output + i)) {
-          for (int j = i; j < i + 8; ++j) One(points, j, false, output + j);
-        }
-      }
-    }
-    for (; i < count; ++i) {
+    for (int i = 0; i < count; ++i) {
       Fetch(points, i + kFetchAhead, count);
       One(points, i, last && i + 1 == count, output + i * channels_);
     }
@@ -47,35 +39,13 @@ class Sampler {
 
   SNT_OPS_INLINE void Fetch(const Points<Number, Index>& points, int i, int count) const {
     if (!large_ || i >= count) return;
-    const int end = kChannels == 1 && i + 8 <= count ? i + 8 : i + 1;
-    for (; i < end; ++i) {
-      // No address of a prefetch can fault, so those outside of the image need no test; they are
-      // computed as integers, since a pointer must stay in its array.
-      const auto address = reinterpret_cast<std::uintptr_t>(image_) +
-                           static_cast<std::uintptr_t>(points.pixel[i] * channels_ *
-                                                       static_cast<std::int64_t>(sizeof(Data)));
-      __builtin_prefetch(reinterpret_cast<const void*>(address));
-      __builtin_prefetch(reinterpret_cast<const void*>(address + row_ * sizeof(Data)));
-    }
-  }
-
-  // Eight points at once, where all their neighbours count.
-  SNT_OPS_INLINE bool Eight(const Points<Number, Index>& points, int i, Data* output) const {
-    if constexpr (std::is_same_v<Data, float>) {
-      std::int32_t masks = kAllNeighbours;
-      for (int j = 0; j < 8; ++j) masks &= points.mask[i + j];
-      if (masks != kAllNeighbours) return false;
-      Vector<float, 8> left, right, lower_left, lower_right;
-      LoadPairs(points, i, image_, &left, &right);
-      LoadPairs(points, i, image_ + row_, &lower_left, &lower_right);
-      Store<8>((Load<8>(&points.weight[0][i]) * left + Load<8>(&points.weight[1][i]) * right) +
-                   (Load<8>(&points.weight[2][i]) * lower_left +
-                    Load<8>(&points.weight[3][i]) * lower_right),
-               output);
-      return true;
-    } else {
-      return false;
-    }
+    // No address of a prefetch can fault, so those outside of the image need no test; they are
+    // computed as integers, since a pointer must stay in its array.
+    const auto address = reinterpret_cast<std::uintptr_t>(image_) +
+                         static_cast<std::uintptr_t>(points.pixel[i] * channels_ *
+                                                     static_cast<std::int64_t>(sizeof(Data)));
+    __builtin_prefetch(reinterpret_cast<const void*>(address));
+    __builtin_prefetch(reinterpret_cast<const void*>(address + row_ * sizeof(Data)));
   }
 
   SNT_OPS_INLINE void One(const Points<Number, Index>& points, int i, bool last,
@@ -167,6 +137,11 @@ void ForwardImage(const ResamplerShape& shape, const Data* image, const Warp* wa
 template <typename Data, typename Warp>
 void Forward(const ResamplerShape& shape, const Data* image, const Warp* warp, Data* output,
              std::int64_t count) {
+  if constexpr (std::is_same_v<Data, float>) {
+    if (OneChannelSampler::Fits(shape)) {
+      return OneChannelSampler(shape, image)(warp, count, output);
+    }
+  }
   WithIndexAndChannels<Data>(shape, [&](auto index, auto channels) {
     ForwardImage<Data, Warp, decltype(index), decltype(channels)::value>(shape, image, warp,
                                                                          output, count);

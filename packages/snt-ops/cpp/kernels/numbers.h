@@ -37,6 +37,19 @@ struct VectorOf<Number, 1> {
 template <typename Number, int lanes>
 using Vector = typename VectorOf<Number, lanes>::type;
 
+using Floats = Vector<float, 8>;
+using Ints = Vector<std::int32_t, 8>;
+
+// `a` where all bits of `which` are set, `b` where none is.
+SNT_OPS_INLINE Floats Select(Ints which, Floats a, Floats b) {
+  return reinterpret_cast<Floats>((which & reinterpret_cast<Ints>(a)) |
+                                  (~which & reinterpret_cast<Ints>(b)));
+}
+
+SNT_OPS_INLINE Floats OrZero(Ints which, Floats a) {
+  return reinterpret_cast<Floats>(which & reinterpret_cast<Ints>(a));
+}
+
 // A vector is summed in halves, in the same order on every processor.
 template <typename Number>
 SNT_OPS_INLINE Number Sum(Number v) {
@@ -119,6 +132,10 @@ SNT_OPS_INLINE void FromNumber(float value, Half* to) {
   }
   to->bits = static_cast<std::uint16_t>(sign | half);
 #endif
+}
+
+SNT_OPS_INLINE Floats Join(Vector<float, 4> a, Vector<float, 4> b) {
+  return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7);
 }
 
 // Reads or writes so many numbers that lie side by side, aligned or not.

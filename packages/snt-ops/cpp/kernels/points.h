@@ -13,8 +13,8 @@ namespace {
 
 // Points are located in blocks: the loop over a block is free of branches, so it is vectorised,
 // and the addresses that it finds can be fetched before they are needed.
-constexpr int kBlock = 128;
-constexpr int kFetchAhead = 12;
+constexpr int kBlock = 512;
+constexpr int kFetchAhead = 16;
 
 // Neighbours in this order: upper left, upper right, lower left, lower right.
 // Bits 0 to 3 of a mask: the neighbour is in the image and its weight is not 0.
@@ -50,6 +50,32 @@ inline bool FitsInt32(const ResamplerShape& shape) {
   return shape.width < kLimit - 1 && shape.height < kLimit / (shape.width + 2) - 2;
 }
 
+// Eight points, in registers.
+struct EightPoints {
+  SNT_OPS_INLINE EightPoints(const float* warp, float bound_x, float bound_y) {
+    // In the order that leaves nothing to move between the halves of a vector.
+    const Floats some = Join(Load<4>(warp), Load<4>(warp + 8));
+    const Floats others = Join(Load<4>(warp + 4), Load<4>(warp + 12));
+    Floats x = __builtin_shufflevector(some, others, 0, 2, 8, 10, 4, 6, 12, 14);
+    Floats y = __builtin_shufflevector(some, others, 1, 3, 9, 11, 5, 7, 13, 15);
+    const Floats nowhere = Floats{} - 1.0f;
+    // False for what is not a number, so that only what fits is converted to an integer.
+    inside = (x > nowhere) & (x < bound_x) & (y > nowhere) & (y < bound_y);
+    x = Select(inside, x, nowhere);
+    y = Select(inside, y, nowhere);
+    column = __builtin_convertvector(x, Ints);
+    row = __builtin_convertvector(y, Ints);
+    column += __builtin_convertvector(column, Floats) > x;  // true is -1
+    row += __builtin_convertvector(row, Floats) > y;
+    dx = x - __builtin_convertvector(column, Floats);
+    dy = y - __builtin_convertvector(row, Floats);
+  }
+
+  Floats dx, dy;     // distance to the left and to the upper neighbours, in [0, 1]
+  Ints column, row;  // of the upper left neighbour; -1 for points that are outside
+  Ints inside;       // -1 or 0
+};
+
 template <typename Number, typename Index>
 class Locator {
  public:
@@ -80,47 +106,28 @@ class Locator {
  private:
   // The same for eight points at once; compilers do not see it by themselves.
   SNT_OPS_INLINE void Eight(const float* warp, int i, Points<Number, Index>* points) const {
-    using V = Vector<float, 8>;
-    using I = Vector<std::int32_t, 8>;
-    const V first = Load<8>(warp), second = Load<8>(warp + 8);
-    V x = __builtin_shufflevector(first, second, 0, 2, 4, 6, 8, 10, 12, 14);
-    V y = __builtin_shufflevector(first, second, 1, 3, 5, 7, 9, 11, 13, 15);
-    const V nowhere = V{} - 1.0f;
-    const I inside = (x > nowhere) & (x < bound_x_) & (y > nowhere) & (y < bound_y_);
-    x = Select(inside, x, nowhere);
-    y = Select(inside, y, nowhere);
-    I column = __builtin_convertvector(x, I);
-    I row = __builtin_convertvector(y, I);
-    column += __builtin_convertvector(column, V) > x;  // true is -1
-    row += __builtin_convertvector(row, V) > y;
-    const V dx = x - __builtin_convertvector(column, V);
-    const V dy = y - __builtin_convertvector(row, V);
-    const V left = 1.0f - dx, top = 1.0f - dy;
-    const V w0 = left * top, w1 = dx * top, w2 = left * dy, w3 = dx * dy;
-    const I at_left = column >= 0, at_right = column + 1 < width_;
-    const I above = inside & (row >= 0), below = inside & (row + 1 < height_);
-    const I exist = (above & at_left & 1) | (above & at_right & 2) | (below & at_left & 4) |
-                    (below & at_right & 8);
-    const I weigh = ((w0 != 0.0f) & 1) | ((w1 != 0.0f) & 2) | ((w2 != 0.0f) & 4) |
-                    ((w3 != 0.0f) & 8);
+    const EightPoints eight(warp, bound_x_, bound_y_);
+    const Ints column = eight.column, row = eight.row;
+    const Floats left = 1.0f - eight.dx, top = 1.0f - eight.dy;
+    const Floats w0 = left * top, w1 = eight.dx * top, w2 = left * eight.dy;
+    const Floats w3 = eight.dx * eight.dy;
+    const Ints at_left = column >= 0, at_right = column + 1 < width_;
+    const Ints above = eight.inside & (row >= 0), below = eight.inside & (row + 1 < height_);
+    const Ints exist = (above & at_left & 1) | (above & at_right & 2) | (below & at_left & 4) |
+                       (below & at_right & 8);
+    const Ints weigh = ((w0 != 0.0f) & 1) | ((w1 != 0.0f) & 2) | ((w2 != 0.0f) & 4) |
+                       ((w3 != 0.0f) & 8);
     Store<8>(w0, &points->weight[0][i]);
     Store<8>(w1, &points->weight[1][i]);
     Store<8>(w2, &points->weight[2][i]);
     Store<8>(w3, &points->weight[3][i]);
-    Store<8>(dx, &points->dx[i]);
-    Store<8>(dy, &points->dy[i]);
-    const I pixel = row * width_ + column;
-    const I mask = exist << 4 | (exist & weigh);
+    Store<8>(eight.dx, &points->dx[i]);
+    Store<8>(eight.dy, &points->dy[i]);
+    const Ints pixel = row * width_ + column;
+    const Ints mask = exist << 4 | (exist & weigh);
     std::memcpy(&points->row[i], &row, sizeof row);
     std::memcpy(&points->pixel[i], &pixel, sizeof pixel);
     std::memcpy(&points->mask[i], &mask, sizeof mask);
-  }
-
-  static SNT_OPS_INLINE Vector<float, 8> Select(Vector<std::int32_t, 8> which, Vector<float, 8> a,
-                                                Vector<float, 8> b) {
-    using I = Vector<std::int32_t, 8>;
-    return reinterpret_cast<Vector<float, 8>>((which & reinterpret_cast<I>(a)) |
-                                              (~which & reinterpret_cast<I>(b)));
   }
 
   void Locate(const Number* __restrict warp, int first, int count,
@@ -186,23 +193,6 @@ void WithIndexAndChannels(const ResamplerShape& shape, Function function) {
     if (shape.channels == 4) return function(std::int32_t{}, Lanes<4>());
   }
   function(std::int32_t{}, Lanes<0>());
-}
-
-// Reads the pairs of neighbours of eight points side by side, in images of one channel.
-template <typename Index>
-SNT_OPS_INLINE void LoadPairs(const Points<float, Index>& points, int i, const float* row,
-                              Vector<float, 8>* left, Vector<float, 8>* right) {
-  Vector<float, 8> pairs[2];
-  for (int half = 0; half < 2; ++half) {
-    std::uint64_t both[4];
-    for (int j = 0; j < 4; ++j) {
-      std::memcpy(&both[j], row + points.pixel[i + 4 * half + j], sizeof both[j]);
-    }
-    const Vector<std::uint64_t, 4> four = {both[0], both[1], both[2], both[3]};
-    pairs[half] = reinterpret_cast<Vector<float, 8>>(four);
-  }
-  *left = __builtin_shufflevector(pairs[0], pairs[1], 0, 2, 4, 6, 8, 10, 12, 14);
-  *right = __builtin_shufflevector(pairs[0], pairs[1], 1, 3, 5, 7, 9, 11, 13, 15);
 }
 
 // The last three of four numbers, and one of them again.

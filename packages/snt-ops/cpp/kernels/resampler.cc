@@ -7,6 +7,10 @@
 #include <memory>
 #include <new>
 
+#if defined(SNT_OPS_HAVE_AVX2)
+#include <cpuid.h>
+#endif
+
 #include "kernels/floating_point.h"
 #include "kernels/level.h"
 
@@ -16,12 +20,19 @@ namespace {
 // Points of one piece of work. It is fixed: how points are grouped never depends on threads.
 constexpr std::int64_t kPiece = 512;
 
+#if defined(SNT_OPS_HAVE_AVX2)
+bool HasF16c() {  // clang asks by __builtin_cpu_supports for fewer features than GCC
+  unsigned eax, ebx, ecx, edx;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
+}
+#endif
+
 bool UseAvx2() {
 #if defined(SNT_OPS_HAVE_AVX2)
   static const bool use = [] {
     const char* wish = std::getenv("SNT_OPS_SIMD");
     if (wish != nullptr && std::strcmp(wish, "baseline") == 0) return false;
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
+    return __builtin_cpu_supports("avx2") && HasF16c();
   }();
   return use;
 #else

@@ -6,7 +6,7 @@
 
 #include "array_view.h"
 #include "snt_ops/resampler.h"
-#include "shared_pool.h"
+#include "snt_ops/shared_pool.h"
 
 namespace snt_ops {
 namespace python {

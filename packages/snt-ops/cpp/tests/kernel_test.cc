@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "problem.h"
-#include "snt_ops/thread_pool.h"
+#include "snt_ops/shared_pool.h"
 
 namespace snt_ops {
 namespace {
@@ -85,9 +85,9 @@ void Compare(Problem<Data, Warp>& problem) {
 }
 
 template <typename Data, typename Warp>
-void Test(std::mt19937& random, std::vector<ThreadPool*> pools) {
+void Test(std::mt19937& random, std::vector<PooledParallelFor*> pools) {
   const std::int64_t kChannels[] = {0, 1, 1, 2, 3, 4, 5, 7, 8, 9, 17, 32};
-  const std::int64_t kPoints[] = {0, 1, 7, 8, 127, 128, 130, 700};
+  const std::int64_t kPoints[] = {0, 1, 7, 8, 130, 511, 512, 700};
   ResamplerShape shape;
   shape.batch = random() % 4;
   shape.height = random() % 9;
@@ -110,7 +110,7 @@ void Test(std::mt19937& random, std::vector<ThreadPool*> pools) {
   Compare(problem);
   const auto bytes = problem.Results();
   for (const unsigned char byte : bytes) checksum = (checksum ^ byte) * 1099511628211u;
-  for (ThreadPool* pool : pools) {
+  for (PooledParallelFor* pool : pools) {
     problem.Run(*pool);
     if (problem.Results() != bytes) {
       Check(false, "threads", shape, pool->Threads(), 0, 0);
@@ -153,7 +153,7 @@ void TestHugeEmpty() {
 
 int main(int count, char**) {
   using namespace snt_ops;
-  ThreadPool one(1), two(2), three(3), seven(7);
+  PooledParallelFor one(1), two(2), three(3), seven(7);
   std::mt19937 random(1);
   for (int i = 0; i < 60; ++i) {
     Test<float, float>(random, {&one, &two, &three, &seven});

@@ -9,7 +9,8 @@ import tensorflow as tf
 from snt_ops import composite, xla
 from snt_ops.library import library
 
-_HALF_TYPES = (tf.float16, tf.bfloat16)
+_HALF_TYPES = frozenset((tf.float16, tf.bfloat16))
+_TYPES = _HALF_TYPES | {tf.float32, tf.float64}
 
 
 def resampler(data: Any, warp: Any, name: str = "resampler") -> tf.Tensor:
@@ -81,15 +82,16 @@ def _as_tensors(data: Any, warp: Any) -> tuple[tf.Tensor, tf.Tensor]:
     else:
         data = tf.convert_to_tensor(data, name="data")
         warp = tf.convert_to_tensor(warp, dtype_hint=data.dtype, name="warp")
-    if data.dtype not in (*_HALF_TYPES, tf.float32, tf.float64):
+    data_type, warp_type = data.dtype, warp.dtype  # not for free
+    if data_type not in _TYPES:
         raise TypeError(
-            f"data is of type {data.dtype.name}, but should be float16, bfloat16, float32 or "
+            f"data is of type {data_type.name}, but should be float16, bfloat16, float32 or "
             "float64; convert it by tf.cast."
         )
-    if warp.dtype != data.dtype and not (data.dtype in _HALF_TYPES and warp.dtype == tf.float32):
+    if warp_type != data_type and not (data_type in _HALF_TYPES and warp_type == tf.float32):
         raise TypeError(
-            f"warp is of type {warp.dtype.name}, but should be of that of data, "
-            f"{data.dtype.name}{', or float32' if data.dtype in _HALF_TYPES else ''}; convert it "
+            f"warp is of type {warp_type.name}, but should be of that of data, "
+            f"{data_type.name}{', or float32' if data_type in _HALF_TYPES else ''}; convert it "
             "by tf.cast."
         )
     return data, warp

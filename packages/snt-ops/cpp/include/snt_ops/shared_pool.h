@@ -1,6 +1,6 @@
-// Threads for the array front, which brings no framework that has some.
-#ifndef SNT_OPS_PYTHON_SHARED_POOL_H_
-#define SNT_OPS_PYTHON_SHARED_POOL_H_
+// Threads for callers that bring no framework that has some.
+#ifndef SNT_OPS_SHARED_POOL_H_
+#define SNT_OPS_SHARED_POOL_H_
 
 #include <pthread.h>
 
@@ -18,7 +18,6 @@
 #include "snt_ops/parallel.h"
 
 namespace snt_ops {
-namespace python {
 
 // The threads of this process. They are made when first needed and never end: a static destructor
 // that waits for threads would hang in processes that leave in a hurry.
@@ -145,7 +144,6 @@ class PooledParallelFor : public ParallelFor {
   int threads_;
 };
 
-}  // namespace python
 }  // namespace snt_ops
 
-#endif  // SNT_OPS_PYTHON_SHARED_POOL_H_
+#endif  // SNT_OPS_SHARED_POOL_H_
