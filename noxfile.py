@@ -141,6 +141,33 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_peers(session: nox.Session) -> None:
+    """This library beside Keras 3, PyTorch, OpenCV, SciPy and Sonnet 2; half an hour."""
+    docs = ["--docs"] if "--docs" in session.posargs else []
+    words = [word for word in session.posargs if word != "--docs"]
+    out = pathlib.Path("out", "bench_peers")
+    shutil.rmtree(out, ignore_errors=True)
+    session.install(*_group("bench"), *_group("peers"), *_editable(*PACKAGES[:3]))
+    _install_ops(session)
+    # Sonnet 2 has the import name of this library: an environment of its own.
+    other = pathlib.Path(session.create_tmp()).resolve() / "sonnet2"
+    session.run("python", "-m", "venv", "--clear", str(other))
+    sonnet2 = str(other / "bin" / "python")
+    wanted = (*_group("bench"), *_group("sonnet2"))
+    session.run("uv", "pip", "install", "--quiet", "--python", sonnet2, *wanted, external=True)
+    for suite in ("layers", "models", "recurrent", "resampler"):
+        for name, python in (("ours", "python"), ("sonnet2", sonnet2)):
+            if (suite, name) == ("resampler", "sonnet2"):
+                continue  # it has none
+            results = f"--results={out / name / suite}.json"
+            file = f"benchmarks/bench_{suite}.py"
+            options = ("-q", "--expensive", results)
+            session.run(python, *PYTEST[1:], *options, file, *words, external=True)
+    folders = (str(out / "ours"), str(out / "sonnet2"))
+    session.run("python", "-m", "benchmarks.peer_table", *folders, *docs)
+
+
+@nox.session
 def bench_regress(session: nox.Session) -> None:
     """Whether the working tree is slower than a base revision; `-- --help` tells more."""
     session.install(*_group("bench"), "uv", TENSORFLOW)
@@ -229,9 +256,9 @@ def fuzz(session: nox.Session) -> None:
     """Random sizes and bits into the kernels, under the sanitizers; `-- 60` for so many seconds."""
     seconds = session.posargs[0] if session.posargs else "30"
     clang = shutil.which("clang++")
-    _build_kernels(session, "sanitizers", test=False, compiler=clang)
+    _build_kernels(session, "fuzz", test=False, compiler=clang)
     limits = (f"-max_total_time={seconds}", "-max_len=600") if clang else (seconds,)
-    session.run("packages/snt-ops/build/sanitizers/fuzz_resampler", *limits, external=True)
+    session.run("packages/snt-ops/build/fuzz/fuzz_resampler", *limits, external=True)
 
 
 @nox.session(venv_backend="none")

@@ -123,6 +123,27 @@ def torch_peer(problem: Problem, direction: str, channels_last: bool) -> Peer:
     return spread, lambda out: (out[0].permute(0, 2, 3, 1).numpy(), out[1].numpy() * scale)
 
 
+def scipy(problem: Problem, direction: str) -> Peer | None:
+    ndimage = importlib.import_module("scipy.ndimage")
+    if direction == "backward":
+        return None
+    # It samples an array of two axes at a time: a channel of an image.
+    points = np.ascontiguousarray(np.moveaxis(problem.warp[..., ::-1], -1, 1))
+    planes = np.ascontiguousarray(np.moveaxis(problem.data, -1, 1))
+
+    def sample() -> list[list[Any]]:
+        return [
+            # Points beyond an edge are between it and zeros, as they are for the resampler.
+            [
+                ndimage.map_coordinates(plane, where, order=1, mode="grid-constant")
+                for plane in image
+            ]
+            for image, where in zip(planes, points, strict=True)
+        ]
+
+    return sample, lambda out: (np.moveaxis(np.array(out), 1, -1),)
+
+
 def opencv(problem: Problem, direction: str) -> Peer | None:
     cv2 = importlib.import_module("cv2")
     fits = problem.data.dtype == np.float32 and problem.data.shape[-1] <= 4  # channels of remap
@@ -155,14 +176,16 @@ def _peers() -> Iterator[tuple[str, Callable[[Problem, str], Peer | None], float
             yield f"torch {name}", functools.partial(torch_peer, channels_last=last), 1e-2
     if importlib.util.find_spec("cv2"):
         yield "OpenCV remap", opencv, 0.2  # it rounds weights to 1/32
+    if importlib.util.find_spec("scipy"):
+        yield "SciPy map_coordinates", scipy, 1e-3
 
 
-def ways(problem: Problem, direction: str) -> dict[str, Run]:
+def ways(problem: Problem, direction: str, with_peers: bool = True) -> dict[str, Run]:
     """Returns what to time, after comparing what they give; first a copy of the bytes."""
     run, result = ours(problem, direction)
     expected = result(run())
     found = {"copy of the bytes": copy(problem, direction), "snt.resampler": run}
-    for name, peer, tolerance in _peers():
+    for name, peer, tolerance in _peers() if with_peers else ():
         made = peer(problem, direction)
         if made is not None:
             run, result = made
@@ -174,8 +197,10 @@ def ways(problem: Problem, direction: str) -> dict[str, Run]:
     return found
 
 
-def interleaved(case: Case, direction: str, points: str, dtype: str) -> Interleaved:
-    found = ways(Problem(case, points, dtype), direction)
+def interleaved(
+    case: Case, direction: str, points: str, dtype: str, with_peers: bool = True
+) -> Interleaved:
+    found = ways(Problem(case, points, dtype), direction, with_peers)
     timed = {}
     for name, run in found.items():
         seconds = min(repeated(run, 1).time().wall for _ in range(3))
@@ -202,9 +227,12 @@ def _compiled() -> None:
 @pytest.mark.parametrize("points", POINTS)
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_one_thread(case: Case, direction: str, points: str, dtype: str, measure: Any) -> None:
+def test_one_thread(
+    case: Case, direction: str, points: str, dtype: str, measure: Any, pytestconfig: pytest.Config
+) -> None:
     set_threads(1)
-    measure(interleaved(case, direction, points, dtype), rounds=ROUNDS)
+    with_peers = not pytestconfig.option.no_peers
+    measure(interleaved(case, direction, points, dtype, with_peers), rounds=ROUNDS)
 
 
 class Measured:
@@ -230,6 +258,7 @@ def with_two_threads(case: str, direction: str) -> list[Measured]:
     return [Measured(*json.loads(line)) for line in printed.splitlines()]
 
 
+@pytest.mark.expensive
 @pytest.mark.parametrize("combination", range(len(POINTS) * len(TYPES)))
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

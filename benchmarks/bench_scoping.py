@@ -7,7 +7,7 @@ import concurrent.futures
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ import tensorflow as tf
 import tensorflow.compat.v1 as tf1
 
 import sonnet as snt
+from benchmarks.counts import calls_of_functions
 from benchmarks.interleaved import (
     Interleaved,
     Measurement,
@@ -116,7 +117,7 @@ def test_first_connection(measure: Any) -> None:
 
     def each(construct: Callable[[int], Connect], ahead: bool) -> Way:
         def make(inputs: Any) -> Run:
-            modules = map(construct, range(number))
+            modules: Iterable[Connect] = map(construct, range(number))
             if ahead:
                 modules = list(modules)
             return lambda: [module(inputs) for module in modules]
@@ -380,18 +381,9 @@ def types_of_ops(graph: tf.Graph) -> collections.Counter[str]:
 @pytest.mark.parametrize("networks", [linear_networks, mlp_networks])
 def test_python_calls(networks: Any, report_counts: Any) -> None:
     inputs = tf.ones([BATCH, SIZE])
-    counts = {name: calls_of_functions(network, inputs) for name, network in networks().items()}
+    counts = {}
+    for name, network in networks().items():
+        for _ in range(3):  # the first calls make variables and fill caches
+            network(inputs)
+        counts[name] = calls_of_functions(network, inputs)
     report_counts(f"function calls in an eager call, {networks.__name__.replace('_', ' ')}", counts)
-
-
-def calls_of_functions(connect: Connect, inputs: Any) -> int:
-    """Returns how many functions a call calls, all in all: a cost without noise."""
-    events: collections.Counter[str] = collections.Counter()
-    for _ in range(3):  # the first calls make variables and fill caches
-        connect(inputs)
-    sys.setprofile(lambda frame, event, argument: events.update([event]))
-    try:
-        connect(inputs)
-    finally:
-        sys.setprofile(None)
-    return events["call"] + events["c_call"]

@@ -74,7 +74,8 @@ class Side:
             "PYTHONPATH": os.pathsep.join([str(self.folder / "installed"), str(ROOT)]),
             "BENCH_REVISION": self._revision,
         }
-        command = [sys.executable, "-m", "pytest", "-q", f"--results={file}", *selection]
+        command = [sys.executable, "-m", "pytest", "-q", "--no-peers", f"--results={file}"]
+        command += selection
         finished = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
         )

@@ -12,6 +12,7 @@ import io
 import pathlib
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import matplotlib
 
@@ -32,9 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", type=pathlib.Path, default=FOLDER)
     parser.add_argument("more", nargs="*", type=pathlib.Path, help="files of further runs")
     options = parser.parse_args(arguments)
-    runs = [run for file in (options.history, *options.more) for run in results.read(file)]
+    files = [file for file in (options.history, *options.more) if file.exists()]
+    runs = sorted((run for file in files for run in results.read(file)), key=lambda run: run.date)
     if not runs:
-        sys.exit(f"There are no runs in {options.history}.")
+        sys.exit(f"There are no runs in {options.history}: `nox -s bench -- benchmarks --record`.")
     options.folder.mkdir(parents=True, exist_ok=True)
     for name, text in (("report.md", markdown(runs)), ("report.html", page(runs))):
         file = options.folder / name
@@ -101,7 +103,8 @@ def picture(runs: Sequence[Results], title: str, ways: Iterable[str]) -> str:
     """
     figure, axes = plt.subplots(figsize=(9, 3), layout="constrained")
     for way in ways:
-        axes.plot(_series(runs, title, way), marker="o", markersize=4, label=way)
+        series: Any = _series(runs, title, way)  # None where a run has it not
+        axes.plot(series, marker="o", markersize=4, label=way)
     axes.set_xticks(range(len(runs)), [f"{r.date[:10]}\n{r.revision}" for r in runs], fontsize=7)
     axes.set_ylabel("ratio of CPU time")
     axes.set_ylim(bottom=0)

@@ -140,7 +140,15 @@ def _processor() -> str:
 
 
 def _versions() -> Iterable[tuple[str, str]]:
-    for name in ("tensorflow", "keras", "dm-sonnet", "torch", "opencv-python-headless", "numpy"):
+    for name in (
+        "tensorflow",
+        "keras",
+        "dm-sonnet",
+        "torch",
+        "opencv-python-headless",
+        "scipy",
+        "numpy",
+    ):
         try:
             yield name, importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -161,7 +169,7 @@ def _python_work() -> int:
 
 
 def _matrix_work() -> Any:
-    matrix = np.ones([64, 64], np.float32)  # too small for a second thread
+    matrix: Any = np.ones([64, 64], np.float32)  # too small for a second thread
     for _ in range(2000):
         matrix = matrix @ matrix / 64
     return matrix
