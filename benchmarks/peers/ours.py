@@ -150,7 +150,7 @@ def dynamic_rnn(core: Any, inputs: Any) -> Any:
 SEQUENCES = {
     "snt.dynamic_unroll": on_core(snt.dynamic_unroll),
     "snt.dynamic_unroll, jit_compile": on_core(snt.dynamic_unroll, jit_compile=True),
-    "snt. core in dynamic_rnn": on_core(dynamic_rnn),
+    "snt.* in dynamic_rnn": on_core(dynamic_rnn),
 }
 
 WAYS: dict[str, dict[str, Callable[[Problem], Network]]] = {

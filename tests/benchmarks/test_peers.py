@@ -65,7 +65,7 @@ def test_columns_begin_with_the_baseline_and_ours():
     [
         (["snt.BatchNorm", "snt.BatchNorm, fused"], [OURS, "ours, fused"]),
         (
-            ["snt.dynamic_unroll", "snt.dynamic_unroll, jit_compile", "snt. core in dynamic_rnn"],
+            ["snt.dynamic_unroll", "snt.dynamic_unroll, jit_compile", "snt.* in dynamic_rnn"],
             [OURS, "ours, jit_compile", "ours, dynamic_rnn"],
         ),
         (["snt.DeepRNN, snt.dynamic_unroll"], [OURS]),
