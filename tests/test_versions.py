@@ -48,18 +48,18 @@ def test_packages_that_are_only_on_the_path_pass(installed):
     versions.require_same_version("snt-nets")
 
 
-@pytest.mark.parametrize("version", ["2.21.0", "2.21.7", "2.21.0-rc1"])
+@pytest.mark.parametrize("version", ["2.18.0", "2.21.7", "2.21.0-rc1"])
 def test_the_tensorflow_of_this_release_passes(monkeypatch, version):
     monkeypatch.setattr(tf, "__version__", version)
     versions.require_tensorflow()
 
 
-@pytest.mark.parametrize("version", ["1.15.5", "2.20.1", "2.22.0", "3.0.0"])
+@pytest.mark.parametrize("version", ["1.15.5", "2.17.1", "2.22.0", "3.0.0"])
 def test_another_tensorflow_is_a_system_error_with_the_range(monkeypatch, version):
     monkeypatch.setattr(tf, "__version__", version)
     with pytest.raises(SystemError, match=re.escape(f"is {version}")) as caught:
         versions.require_tensorflow()
-    assert "tensorflow>=2.21,<2.22" in str(caught.value)
+    assert "tensorflow>=2.18,<2.22" in str(caught.value)
 
 
 def test_no_tensorflow_is_a_system_error(monkeypatch):
@@ -118,7 +118,7 @@ def test_a_new_version_is_stamped_everywhere(clone):
     text = (clone / "packages/snt-rnn/pyproject.toml").read_text()
     assert '"snt-core==1.99.3"' in text
     assert '"snt-nets==1.99.3"' in text
-    assert "tensorflow>=2.21" in (clone / "packages/snt-core/pyproject.toml").read_text()
+    assert "tensorflow>=2.18" in (clone / "packages/snt-core/pyproject.toml").read_text()
     assert run_version(clone, "--check").returncode == 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 
 # The TensorFlow that this release is made for, as in the dependencies of snt-core.
-TENSORFLOW_FROM = (2, 21)
+TENSORFLOW_FROM = (2, 18)
 TENSORFLOW_BELOW = (2, 22)
 
 
