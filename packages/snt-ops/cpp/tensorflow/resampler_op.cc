@@ -98,15 +98,21 @@ class Pool : public ParallelFor {
   int Threads() const override { return workers_.num_threads; }
 
   void Run(std::int64_t total, std::int64_t cost, const Work& work) override {
-    using tensorflow::thread::ThreadPool;
-    const auto adaptive = ThreadPool::SchedulingParams::Adaptive(cost);
-    workers_.workers->ParallelFor(total, adaptive, [&](std::int64_t begin, std::int64_t end) {
+    const auto guarded = [&](std::int64_t begin, std::int64_t end) {
       try {
         work(begin, end);
       } catch (const std::bad_alloc&) {  // it must not leave a thread of TensorFlow
         out_of_memory_ = true;
       }
-    });
+    };
+    // TensorFlow would wake another thread for less than that takes.
+    if (static_cast<double>(total) * static_cast<double>(cost) < kWorthAThread) {
+      guarded(0, total);
+      return;
+    }
+    using tensorflow::thread::ThreadPool;
+    const auto adaptive = ThreadPool::SchedulingParams::Adaptive(cost);
+    workers_.workers->ParallelFor(total, adaptive, guarded);
   }
 
   absl::Status status() const {
@@ -115,6 +121,8 @@ class Pool : public ParallelFor {
   }
 
  private:
+  static constexpr double kWorthAThread = 1e6;  // cycles
+
   const tensorflow::DeviceBase::CpuWorkerThreads& workers_;
   std::atomic<bool> out_of_memory_{false};
 };
