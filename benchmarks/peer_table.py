@@ -171,21 +171,23 @@ def draw(table: Table, path: pathlib.Path) -> None:
     names = columns(table)[1:]
     height = 0.8 / max(len(names), 1)
     figure, axes = plt.subplots(
-        figsize=(9, 1.2 + 0.14 * len(table) * (len(names) + 1)), layout="constrained"
+        figsize=(9, 1.2 + 0.07 * len(table) * (len(names) + 1)), layout="constrained"
     )
     for i, name in enumerate(names):
         rows = [(y, row[name]) for y, row in enumerate(table.values()) if name in row]
         axes.barh(
             [y + (i - (len(names) - 1) / 2) * height for y, _ in rows],
-            [ratio.ratio for _, ratio in rows],
+            [ratio.ratio - 1 for _, ratio in rows],
             height,
+            left=1,  # to the right what is slower than the baseline, to the left what is faster
             xerr=[ratio.spread for _, ratio in rows],
             error_kw={"linewidth": 0.7},
             label=name,
         )
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_yticks(range(len(table)), list(table), fontsize=7)
-    axes.invert_yaxis()
+    axes.set_ylim(len(table) - 0.4, -0.6)
+    axes.set_xscale("log")
     axes.set_xlabel("CPU time by that of the baseline; less is faster")
     axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     with plt.rc_context({"svg.hashsalt": "benchmarks"}):
