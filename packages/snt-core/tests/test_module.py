@@ -226,6 +226,45 @@ class TestTracking:
         restored(tf.constant(ONES))
         np.testing.assert_array_equal(restored.variables[0], [1.0, 2.0, 3.0])
 
+    def test_submodules_are_those_of_a_tf_module(self) -> None:
+        def fill(holder: Any) -> Any:
+            holder.b = {"x": [Scale(name="in_a_dictionary")], 3: "no module"}
+            holder.a = (Scale(name="in_a_tuple"), holder)
+            holder.c = tf.Module(name="plain")
+            holder.c.inside = Scale(name="inside")
+            holder.c.again = holder.a[0]
+            return holder
+
+        names = ["in_a_tuple", "in_a_dictionary", "plain", "inside"]
+        with tf.Graph().as_default():
+            assert [m.name for m in fill(Scale()).submodules] == names
+
+        plain = fill(tf.Module())
+        plain.b.pop(3)  # which no tf.Module sorts
+        assert {m.name.rstrip("_1") for m in plain.submodules} == set(names)
+
+    def test_an_attribute_has_the_name_of_a_method_of_tf_module(self, tmp_path: Any) -> None:
+        class Flat(snt.AbstractModule):
+            def __init__(self) -> None:
+                super().__init__(name="flat")
+                with self._enter_variable_scope():
+                    self._flatten = Scale()
+
+            def _build(self, inputs: Any) -> Any:
+                return self._flatten(inputs)
+
+        flat = Flat()
+        flat(tf.constant(ONES))
+        assert list(flat.submodules) == [flat._flatten]
+        assert "flat" in str(snt.tabulate(flat))
+        assert len(flat.trainable_variables) == 1
+        holder = tf.Module()
+        holder.flat = flat
+        assert len(holder.trainable_variables) == 1
+        path = tf.train.Checkpoint(flat=flat).save(str(tmp_path / "checkpoint"))
+        tf.train.Checkpoint(flat=Flat()).restore(path)
+        snt.export(flat, str(tmp_path / "saved"), tf.TensorSpec([None, 3]))
+
     def test_containers_without_modules_stay_what_they_are(self) -> None:
         module = Scale()
         for value in ([1, 2], {"a": 1}, (1, (2, 3))):

@@ -33,6 +33,7 @@ from snt_core.errors import (
 from snt_core.graphs import default_graph_outside_functions, outermost_graph
 from snt_core.last_call import Called, LastCall, shapes_of
 from snt_core.naming import is_inside, to_snake_case
+from snt_core.submodules import find_submodules
 from snt_core.variable_store import (
     TRAINABLE_VARIABLES,
     OwnedVariable,
@@ -536,7 +537,7 @@ class AbstractModule(tf.Module, metaclass=abc.ABCMeta):
     # What subclasses and the sister packages read, and what `tf.Module` has; see `_Hook`.
 
     name_scope = _Hook(lambda self: tf.name_scope(self.module_name))
-    submodules = _Hook(tf.Module.submodules.fget)
+    submodules = _Hook(find_submodules)
     _template = _Hook(lambda self: self._snt_state.scope)
     _graph = _Hook(lambda self: self._snt_state.graph)
     _is_connected = _Hook(lambda self: self._snt_state.is_connected)
