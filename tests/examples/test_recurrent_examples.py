@@ -21,6 +21,8 @@ import pytest
 import tensorflow as tf
 import tensorflow.compat.v1 as tf1
 
+from tests.support.examples import check_refused
+
 # Where a program finds the files beside it.
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
 
@@ -423,11 +425,9 @@ class TestPrograms:
     ) -> None:
         (tmp_path / "file").touch()
         output = f"--output={tmp_path / 'out'}"
-        monkeypatch.setattr(sys, "argv", ["program", output, argument.format(tmp_path)])
-        with pytest.raises(SystemExit) as stopped:
-            program.main()
-        assert stopped.value.code == 2
-        assert re.search(complaint, capsys.readouterr().err)
+        check_refused(
+            program.main, [output, argument.format(tmp_path)], complaint, monkeypatch, capsys
+        )
 
     @pytest.mark.parametrize("program", [language_model, language_model_sonnet1])
     def test_other_sizes_are_refused_where_there_is_a_checkpoint(

@@ -13,6 +13,8 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
+from tests.support.examples import check_refused
+
 # Where a program finds the files beside it.
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
 
@@ -182,11 +184,7 @@ def test_careless_use(
 ) -> None:
     (tmp_path / "file").touch()
     output = f"--output={tmp_path / 'out'}"
-    monkeypatch.setattr(sys, "argv", ["program", output, argument.format(tmp_path)])
-    with pytest.raises(SystemExit) as stopped:
-        program.main()
-    assert stopped.value.code == 2
-    assert re.search(complaint, capsys.readouterr().err)
+    check_refused(program.main, [output, argument.format(tmp_path)], complaint, monkeypatch, capsys)
 
 
 def _check_png(path: pathlib.Path) -> None:

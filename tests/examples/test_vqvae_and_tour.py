@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support.examples import check_refused
+
 # Where a program finds the files beside it.
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
 
@@ -154,11 +156,9 @@ class TestVQVAE:
     ) -> None:
         (tmp_path / "file").touch()
         output = f"--output={tmp_path / 'out'}"
-        monkeypatch.setattr(sys, "argv", ["program", output, argument.format(tmp_path)])
-        with pytest.raises(SystemExit) as stopped:
-            vqvae.main()
-        assert stopped.value.code == 2
-        assert re.search(complaint, capsys.readouterr().err)
+        check_refused(
+            vqvae.main, [output, argument.format(tmp_path)], complaint, monkeypatch, capsys
+        )
 
     def test_run_again(
         self,
@@ -298,11 +298,11 @@ class TestTour:
     ) -> None:
         (tmp_path / "file").touch()
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["tour.py", argument.format(tmp_path)])
-        with pytest.raises(SystemExit) as stopped:
+
+        def tour() -> None:
             runpy.run_path(str(EXAMPLES / "tour.py"), run_name="__main__")
-        assert stopped.value.code == 2
-        assert re.search(complaint, capsys.readouterr().err)
+
+        check_refused(tour, [argument.format(tmp_path)], complaint, monkeypatch, capsys)
 
 
 class _NoCoder:
