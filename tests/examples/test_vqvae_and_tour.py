@@ -270,6 +270,9 @@ class TestTour:
         display.Image, display.display = lambda path: f"<{path}>", print
         for name in ("ipykernel", "IPython"):
             monkeypatch.setitem(sys.modules, name, ModuleType(name))
+        # Matplotlib asks for it, unless it was imported before.
+        monkeypatch.setattr(sys.modules["IPython"], "version_info", (8, 24), raising=False)
+        monkeypatch.setattr(sys.modules["IPython"], "get_ipython", lambda: None, raising=False)
         monkeypatch.setitem(sys.modules, "IPython.display", display)
         monkeypatch.setattr(digits, "load_digits", lambda seed: PARTS)
         monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", "-f", "kernel.json"])
