@@ -24,6 +24,7 @@ import tensorflow as tf
 
 from benchmarks.interleaved import Interleaved, Measurement, Run, Times, repeated, summarise
 from snt_ops import composite
+from snt_ops import numpy as arrays
 from snt_ops.library import library
 from snt_ops.resampler import resampler
 
@@ -84,6 +85,14 @@ def ours(problem: Problem, direction: str) -> Peer:
         return lambda: resampler(data, warp), lambda out: (out.numpy(),)
     ops = library.ops()
     return lambda: ops.resampler_grad(data, warp, grad), lambda out: tuple(map(np.asarray, out))
+
+
+def ours_on_arrays(problem: Problem, direction: str) -> Peer:
+    data, warp, grad = problem.data, problem.warp, problem.grad
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    if direction == "forward":
+        return functools.partial(arrays.resample, data, warp, threads=threads), lambda out: (out,)
+    return functools.partial(arrays.resample_grad, data, warp, grad, threads=threads), tuple
 
 
 def tensorflow_xla(problem: Problem, direction: str) -> Peer:
@@ -185,7 +194,8 @@ def ways(problem: Problem, direction: str, with_peers: bool = True) -> dict[str,
     run, result = ours(problem, direction)
     expected = result(run())
     found = {"copy of the bytes": copy(problem, direction), "snt.resampler": run}
-    for name, peer, tolerance in _peers() if with_peers else ():
+    others = [("snt.resampler on arrays", ours_on_arrays, 1e-6), *(_peers() if with_peers else ())]
+    for name, peer, tolerance in others:
         made = peer(problem, direction)
         if made is not None:
             run, result = made

@@ -18,6 +18,7 @@ from benchmarks.interleaved import Measurement, format_table
 collect_ignore = ["peers"]  # not all of them can be imported
 
 RESULTS = pytest.StashKey[list[tuple[str, list[Measurement]]]]()
+TESTS = pytest.StashKey[dict[str, str]]()
 COUNTS = pytest.StashKey[list[tuple[str, dict[str, int]]]]()
 
 
@@ -48,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Its table tells the seconds of whole rounds; what is of interest goes to its JSON files.
     config.option.benchmark_quiet = True
     config.stash[RESULTS] = []
+    config.stash[TESTS] = {}
     config.stash[COUNTS] = []
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -81,13 +83,14 @@ def peers(pytestconfig: pytest.Config) -> list[ModuleType]:
 
 
 @pytest.fixture
-def measure(benchmark: Any, pytestconfig: pytest.Config) -> Callable[[Rounds, int], None]:
+def measure(benchmark: Any, request: pytest.FixtureRequest) -> Callable[[Rounds, int], None]:
     """Measures by so many rounds; keeps the ratios for the table and pytest-benchmark's files."""
 
     def run(ways: Rounds, rounds: int) -> None:
         benchmark.pedantic(ways.round, rounds=rounds)
         measurements = ways.measurements()
-        pytestconfig.stash[RESULTS].append((ways.title, measurements))
+        request.config.stash[RESULTS].append((ways.title, measurements))
+        request.config.stash[TESTS][ways.title] = request.node.nodeid
         benchmark.extra_info.update(
             {m.name: {**m._asdict(), "times": m.times._asdict()} for m in measurements}
         )
@@ -116,6 +119,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             for title, counts in config.stash[COUNTS]
             for name, count in counts.items()
         ),
+        config.stash[TESTS],
     )
     if config.option.results:
         results.write(found, config.option.results)

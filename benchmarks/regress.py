@@ -26,13 +26,16 @@ PACKAGES = ("snt-core", "snt-nets", "snt-rnn", "snt-ops")
 # What grows with the number of modules takes minutes, and is seen by one module.
 SELECTION = ("benchmarks", "-m", "not growth")
 
+# Two runs settle most benchmarks; what they leave open is run again.
+RUNS, MOST_RUNS = 2, 6
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compares the working tree with a revision, and prints what got slower."""
     parser = argparse.ArgumentParser(prog="bench_regress", description=__doc__)
     for name, default, meaning in (
-        ("--runs", 3, "runs of each revision to begin with"),
-        ("--most", 6, "runs of each where something is unclear"),
+        ("--runs", RUNS, "runs of each revision to begin with"),
+        ("--most", MOST_RUNS, "runs of the benchmarks that are still unclear"),
     ):
         parser.add_argument(name, type=int, default=default, help=f"{meaning} (%(default)s)")
     parser.add_argument("--base", help="revision to compare with (the merge base with main)")
@@ -101,8 +104,10 @@ class Sides:
         self._sides = [base, head]
         self._selection = list(selection)
 
-    def compare(self, runs: int, most: int, tripwire: float = TRIPWIRE) -> list[Comparison]:
-        """Runs both, and again while something is unclear.
+    def compare(
+        self, runs: int = RUNS, most: int = MOST_RUNS, tripwire: float = TRIPWIRE
+    ) -> list[Comparison]:
+        """Runs both, and again what is unclear.
 
         Args:
             runs: How often to begin with.
@@ -110,19 +115,25 @@ class Sides:
             tripwire: By what factor something must have become slower.
         """
         comparisons: list[Comparison] = []
+        selection = self._selection
         for number in range(max(runs, most)):
-            if number >= runs and not _unclear(comparisons):
-                break
+            if number >= runs:
+                selection = self._unclear(comparisons)
+                if not selection:
+                    break
             for side in self._sides if number % 2 else reversed(self._sides):
-                side.run(self._selection)
+                side.run(selection)
             comparisons = compare(self._sides[0].runs, self._sides[1].runs, tripwire)
-            print(f"Run {number + 1}: {_unclear(comparisons)} unclear", flush=True)
+            unclear = len(self._unclear(comparisons))
+            print(f"Run {number + 1}: {unclear} benchmarks are unclear", flush=True)
         return comparisons
 
-
-def _unclear(comparisons: Sequence[Comparison]) -> int:
-    unclear = (Verdict.UNDECIDED, Verdict.SLOWER)
-    return sum(comparison.verdict in unclear for comparison in comparisons)
+    def _unclear(self, comparisons: Sequence[Comparison]) -> list[str]:
+        """Returns the tests of what may be slower; counts do not change from run to run."""
+        unclear = (Verdict.UNDECIDED, Verdict.SLOWER)
+        titles = {comparison.title for comparison in comparisons if comparison.verdict in unclear}
+        tests = self._sides[1].runs[0].tests
+        return [test for title, test in tests.items() if title in titles]
 
 
 def export_revision(revision: str, folder: pathlib.Path) -> pathlib.Path:

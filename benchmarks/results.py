@@ -62,6 +62,7 @@ class Results:
             them one run can be held against another one, of another day or machine.
         ratios: What was timed.
         counts: What was counted.
+        tests: The test that timed each benchmark, for pytest, by its title.
     """
 
     revision: str
@@ -71,6 +72,7 @@ class Results:
     reference: dict[str, float]
     ratios: tuple[Ratio, ...]
     counts: tuple[Count, ...]
+    tests: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> str:
         """Returns the run in one line."""
@@ -85,7 +87,7 @@ class Results:
         return cls(**fields)
 
 
-def results_of(ratios: Iterable[Ratio], counts: Iterable[Count]) -> Results:
+def results_of(ratios: Iterable[Ratio], counts: Iterable[Count], tests: dict[str, str]) -> Results:
     """Returns a run that ends now, on this machine."""
     return Results(
         _revision(),
@@ -95,6 +97,7 @@ def results_of(ratios: Iterable[Ratio], counts: Iterable[Count]) -> Results:
         {"Python": _cpu_time(_python_work), "matrix product": _cpu_time(_matrix_work)},
         tuple(ratios),
         tuple(counts),
+        tests,
     )
 
 

@@ -85,7 +85,7 @@ def _planted(code: str, name: str) -> Side:
 
 
 def _compared(base: Side, head: Side, selection: tuple[str, ...]) -> list[Comparison]:
-    return Sides(Side(base.folder, "working tree"), head, selection).compare(runs=3, most=6)
+    return Sides(Side(base.folder, "working tree"), head, selection).compare()
 
 
 def _check(

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from tests.support.examples import check_refused
+from tests.support.examples import bar_images, check_png, check_refused
 
 # Where a program finds the files beside it.
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
@@ -25,15 +25,6 @@ from digits import Digits
 
 # They run without the compiled op as well, which tells once that this is slower.
 pytestmark = pytest.mark.filterwarnings("ignore:snt.resampler computes with:RuntimeWarning")
-
-
-def _digits(number: int, seed: int) -> Digits:
-    """Makes bars that differ in where they stand: quickly learnt."""
-    labels = np.random.default_rng(seed).permutation(np.arange(number) % 10)
-    images = np.zeros([number, 28, 28], np.float32)
-    for image, label in zip(images, labels, strict=True):
-        image[4 + 2 * label : 7 + 2 * label, 6:22] = 1
-    return Digits(images, labels)
 
 
 class TestAffine:
@@ -94,7 +85,7 @@ class TestPhotograph:
         error = re.search(r"^Mean error: +(0\.\d+) of", capsys.readouterr().out, re.M)
         assert error
         assert 0 < float(error[1]) < 0.03
-        _check_png(folder / "report.png")
+        check_png(folder / "report.png")
 
 
 class TestSpatialTransformer:
@@ -105,7 +96,7 @@ class TestSpatialTransformer:
 
     def test_distortion_undone_leaves_no_spread(self) -> None:
         settings = spatial_transformer.Settings(max_shift=4)
-        digits = _digits(200, seed=0)
+        digits = Digits(*bar_images(200, seed=0))
         made = spatial_transformer.distort(digits, settings, np.random.default_rng(1))
         whole = np.zeros([200, 3, 3])
         whole[:, :2], whole[:, 2, 2] = made.parameters.reshape(-1, 2, 3), 1
@@ -134,7 +125,7 @@ class TestSpatialTransformer:
                 made.append(self)
 
         monkeypatch.setattr(spatial_transformer, "SpatialTransformer", Kept)
-        parts = _digits(200, seed=0), _digits(40, seed=1)
+        parts = Digits(*bar_images(200, seed=0)), Digits(*bar_images(40, seed=1))
         monkeypatch.setattr(spatial_transformer, "load_digits", lambda seed: parts)
         options = ["--epochs=4", "--batch-size=20", "--max-shift=1", "--max-angle=10"]
         folder = tmp_path / "new" / "folder"
@@ -157,7 +148,7 @@ class TestSpatialTransformer:
         assert re.search(rf"{names[0]} +\d\.\d+\n +{names[1]} +\d\.\d+\n", output)
         assert re.search(r"before +turned by σ = \d+\.\d°.*\n +straightened +turned", output)
         for picture in ("digits.png", "report.png"):
-            _check_png(folder / picture)
+            check_png(folder / picture)
 
 
 @pytest.mark.parametrize(
@@ -185,9 +176,3 @@ def test_careless_use(
     (tmp_path / "file").touch()
     output = f"--output={tmp_path / 'out'}"
     check_refused(program.main, [output, argument.format(tmp_path)], complaint, monkeypatch, capsys)
-
-
-def _check_png(path: pathlib.Path) -> None:
-    header = path.read_bytes()[:24]
-    assert header.startswith(b"\x89PNG\r\n\x1a\n")
-    assert int.from_bytes(header[16:20], "big") > 600

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support.examples import check_refused
+from tests.support.examples import bar_images, check_png, check_refused
 
 # Where a program finds the files beside it.
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
@@ -35,16 +35,7 @@ TINY_OPTIONS = [
 ]  # fmt: skip
 
 
-def _digits(number: int, seed: int) -> Digits:
-    """Makes bars that differ in where they stand."""
-    labels = np.random.default_rng(seed).permutation(np.arange(number) % 10)
-    images = np.zeros([number, 28, 28], np.float32)
-    for image, label in zip(images, labels, strict=True):
-        image[4 + 2 * label : 7 + 2 * label, 6:22] = 1
-    return Digits(images, labels)
-
-
-PARTS = _digits(100, seed=0), _digits(30, seed=1)
+PARTS = Digits(*bar_images(100, seed=0)), Digits(*bar_images(30, seed=1))
 
 
 def _train(folder: pathlib.Path) -> tuple[vqvae.VQVAETrainer, dict]:
@@ -75,7 +66,7 @@ class TestVQVAE:
         assert history["loss"][1][1] < history["loss"][0][1]
         assert history["error"][1][1] == pytest.approx(ours, abs=6e-4)
         for picture in ("digits.png", "report.png"):
-            _check_png(folder / picture)
+            check_png(folder / picture)
 
     def test_resumed_training_equals_one_that_never_stopped(self, tmp_path: pathlib.Path) -> None:
         whole, history = _train(tmp_path)
@@ -242,7 +233,7 @@ class TestTour:
             r"^INFO:tensorflow:reader/answer/w +784x10 +float32", finished.stderr, re.M
         )
         for picture in ("autoencoder.png", "rows.png"):
-            _check_png(folder / picture)
+            check_png(folder / picture)
         assert set(tf.saved_model.load(str(folder / "exported")).signatures) == {"serving_default"}
 
     def test_is_a_notebook(self) -> None:
@@ -332,9 +323,3 @@ def _check_equal(model: vqvae.VQVAE, other: vqvae.VQVAE) -> None:
     assert len(model.variables) == len(other.variables) > 10
     for ours, theirs in zip(model.variables, other.variables, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6, err_msg=ours.name)
-
-
-def _check_png(path: pathlib.Path) -> None:
-    header = path.read_bytes()[:24]
-    assert header.startswith(b"\x89PNG\r\n\x1a\n")
-    assert int.from_bytes(header[16:20], "big") > 600
