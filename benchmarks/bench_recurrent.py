@@ -16,11 +16,12 @@ from benchmarks.problems import sequence
 from benchmarks.side_by_side import interleaved
 
 SMALL, LARGE = [64, 32, 128, 128], [64, 128, 256, 512]
-SHAPES = ([32, 4, 64, 256], SMALL, [64, 32, 128, 512], LARGE)
+SHAPES = ([32, 4, 64, 256], SMALL)
+EXPENSIVE = ([64, 32, 128, 512], LARGE)
 
 CASES = [
-    pytest.param("LSTM", shape, marks=pytest.mark.expensive if shape == LARGE else ())
-    for shape in SHAPES
+    pytest.param("LSTM", shape, marks=pytest.mark.expensive if shape in EXPENSIVE else ())
+    for shape in (*SHAPES, *EXPENSIVE)
 ] + [(core, SMALL) for core in ("GRU", "VanillaRNN", "HighwayCore", "DeepRNN")]
 
 

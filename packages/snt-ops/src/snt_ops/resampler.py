@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import tensorflow as tf
@@ -53,12 +54,14 @@ def resampler(data: Any, warp: Any, name: str = "resampler") -> tf.Tensor:
         >>> snt.resampler(image, points)[0, :, 0].numpy()
         array([0.5, 5. , 2.5], dtype=float32)
     """
-    with tf.name_scope(name):
-        data, warp = _as_tensors(data, warp)
+    # Here and below: a small image is sampled in the time of a few calls in Python.
+    is_eager = tf.executing_eagerly()
+    with contextlib.nullcontext() if is_eager else tf.name_scope(name):  # eagerly it names nothing
+        data, warp, have_one_type = _as_tensors(data, warp)
         ops = library.choose()
-        if ops is None or xla.compiles_this():
+        if ops is None or (not is_eager and xla.compiles_this()):
             return composite.resample(data, warp)
-        if data.dtype == warp.dtype:
+        if have_one_type:
             return ops.resampler(data, warp)
         return ops.resampler_float_warp(data, warp)
 
@@ -72,29 +75,30 @@ def resampler_is_available() -> bool:
     return library.ops() is not None
 
 
-def _as_tensors(data: Any, warp: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    """Converts both; where only one has a type, the other one takes it."""
+def _as_tensors(data: Any, warp: Any) -> tuple[tf.Tensor, tf.Tensor, bool]:
+    """Converts both, and tells if they have one type; if only one has one, the other takes it."""
     if isinstance(data, tf.Tensor) and isinstance(warp, tf.Tensor):
-        pass  # converting what is one already takes longer than sampling a small image
+        pass
     elif not hasattr(data, "dtype") and hasattr(warp, "dtype"):
         warp = tf.convert_to_tensor(warp, name="warp")
         data = tf.convert_to_tensor(data, dtype_hint=warp.dtype, name="data")
     else:
         data = tf.convert_to_tensor(data, name="data")
         warp = tf.convert_to_tensor(warp, dtype_hint=data.dtype, name="warp")
-    data_type, warp_type = data.dtype, warp.dtype  # not for free
+    data_type, warp_type = data.dtype, warp.dtype
+    have_one_type = data_type is warp_type or data_type == warp_type
     if data_type not in _TYPES:
         raise TypeError(
             f"data is of type {data_type.name}, but should be float16, bfloat16, float32 or "
             "float64; convert it by tf.cast."
         )
-    if warp_type != data_type and not (data_type in _HALF_TYPES and warp_type == tf.float32):
+    if not (have_one_type or (data_type in _HALF_TYPES and warp_type == tf.float32)):
         raise TypeError(
             f"warp is of type {warp_type.name}, but should be of that of data, "
             f"{data_type.name}{', or float32' if data_type in _HALF_TYPES else ''}; convert it "
             "by tf.cast."
         )
-    return data, warp
+    return data, warp, have_one_type
 
 
 @tf.RegisterGradient("Resampler")
