@@ -89,8 +89,8 @@ def test_values(types: Any, sizes: Any, points: Any, seed: int, threads: int) ->
 def test_same_bits_for_any_number_of_threads() -> None:
     rng = np.random.default_rng(0)
     data = rng.normal(size=[3, 40, 40, 5]).astype(np.float32)
-    warp = rng.uniform(-1, 41, [3, 5000, 2]).astype(np.float32)
-    gradient = rng.normal(size=[3, 5000, 5]).astype(np.float32)
+    warp = rng.uniform(-1, 41, [3, 25000, 2]).astype(np.float32)
+    gradient = rng.normal(size=[3, 25000, 5]).astype(np.float32)
 
     def bits(threads: int) -> list[bytes]:
         grads = ops.resample_grad(data, warp, gradient, threads=threads)
@@ -102,7 +102,7 @@ def test_same_bits_for_any_number_of_threads() -> None:
 def test_calls_from_several_threads() -> None:
     rng = np.random.default_rng(0)
     data = rng.normal(size=[4, 32, 32, 8])
-    warps = [rng.uniform(0, 31, [4, 4000, 2]) for _ in range(4)]
+    warps = [rng.uniform(0, 31, [4, 12000, 2]) for _ in range(4)]
     expected = [ops.resample(data, warp, threads=1) for warp in warps]
     results: list[Any] = [None] * 4
 
@@ -123,11 +123,11 @@ FORK = """
 import os, sys
 import numpy as np
 from snt_ops.numpy import resample
-data, warp = np.ones([4, 64, 64, 8]), np.ones([4, 4000, 2])
+data, warp = np.ones([4, 64, 64, 8]), np.ones([4, 12000, 2])
 resample(data, warp, threads=3)
 child = os.fork()
 if child == 0:
-    os._exit(0 if resample(data, warp, threads=3).sum() == 4 * 4000 * 8 else 1)
+    os._exit(0 if resample(data, warp, threads=3).sum() == 4 * 12000 * 8 else 1)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or "tensorflow" in sys.modules)
 """
 

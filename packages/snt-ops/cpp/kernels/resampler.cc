@@ -84,9 +84,8 @@ std::int64_t Strips(const ResamplerShape& shape, std::int64_t threads) {
   if (shape.batch >= 4 * threads || shape.batch % threads == 0) return 1;
   std::int64_t strips = threads % shape.batch == 0 ? threads / shape.batch
                                                    : (2 * threads - 1) / shape.batch + 1;
-  constexpr std::int64_t kLeastCost = 100000;
-  strips = std::min(strips, shape.points * BackwardCost(shape) / kLeastCost);
-  return std::max<std::int64_t>(1, std::min(strips, shape.height));
+  const std::int64_t most = MostPieces(shape.points, BackwardCost(shape));
+  return std::max<std::int64_t>(1, std::min({strips, most, shape.height}));
 }
 
 // Where part `i` of `parts` begins, without overflow.

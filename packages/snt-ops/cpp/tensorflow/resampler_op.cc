@@ -105,8 +105,7 @@ class Pool : public ParallelFor {
         out_of_memory_ = true;
       }
     };
-    // TensorFlow would wake another thread for less than that takes.
-    if (static_cast<double>(total) * static_cast<double>(cost) < kWorthAThread) {
+    if (MostPieces(total, cost) == 1) {  // TensorFlow would wake another thread all the same
       guarded(0, total);
       return;
     }
@@ -121,8 +120,6 @@ class Pool : public ParallelFor {
   }
 
  private:
-  static constexpr double kWorthAThread = 1e6;  // cycles
-
   const tensorflow::DeviceBase::CpuWorkerThreads& workers_;
   std::atomic<bool> out_of_memory_{false};
 };

@@ -95,7 +95,7 @@ void Test(std::mt19937& random, std::vector<PooledParallelFor*> pools) {
   shape.channels = kChannels[random() % 12];
   shape.points = kPoints[random() % 8];
   if (random() % 8 == 0) {  // enough work for strips
-    shape = {1, 40, 30, shape.channels, 6000};
+    shape = {1, 40, 30, shape.channels, 1 + 1000000 / (20 + 6 * shape.channels)};
   }
   Problem<Data, Warp> problem(shape);
   std::uniform_int_distribution<int> quarters(-16, 16);  // exact in all types

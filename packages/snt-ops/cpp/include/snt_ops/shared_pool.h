@@ -121,13 +121,9 @@ class PooledParallelFor : public ParallelFor {
 
   void Run(std::int64_t total, std::int64_t cost, const Work& work) override {
     if (total <= 0) return;
-    // Waking a thread takes about 10,000 cycles, so a piece should take several times that. Some
-    // more pieces than threads even out their speeds.
-    const double cycles = static_cast<double>(total) * static_cast<double>(std::max<std::int64_t>(
-                                                           1, cost));
-    const std::int64_t worth = static_cast<std::int64_t>(std::min(cycles / 5e4, 1e6));
+    // Some more pieces than threads even out their speeds.
     const std::int64_t pieces =
-        std::max<std::int64_t>(1, std::min({total, worth, std::int64_t{4} * threads_}));
+        std::min({total, MostPieces(total, cost), std::int64_t{4} * threads_});
     if (threads_ <= 1 || pieces == 1) {
       work(0, total);
       return;
