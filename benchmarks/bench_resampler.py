@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks.interleaved import Interleaved, Measurement, Run, Times, repeated, summarise
+from benchmarks.interleaved import Interleaved, Measurement, Run, Times, Way, repeated, summarise
 from snt_ops import composite
 from snt_ops import numpy as arrays
 from snt_ops.library import library
@@ -89,7 +89,7 @@ def ours(problem: Problem, direction: str) -> Peer:
 
 def ours_on_arrays(problem: Problem, direction: str) -> Peer:
     data, warp, grad = problem.data, problem.warp, problem.grad
-    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    threads = number_of_threads()
     if direction == "forward":
         return functools.partial(arrays.resample, data, warp, threads=threads), lambda out: (out,)
     return functools.partial(arrays.resample_grad, data, warp, grad, threads=threads), tuple
@@ -185,7 +185,7 @@ def _peers() -> Iterator[tuple[str, Callable[[Problem, str], Peer | None], float
             yield f"torch {name}", functools.partial(torch_peer, channels_last=last), 1e-2
     if importlib.util.find_spec("cv2"):
         yield "OpenCV remap", opencv, 0.2  # it rounds weights to 1/32
-    if importlib.util.find_spec("scipy"):
+    if importlib.util.find_spec("scipy") and number_of_threads() == 1:  # it knows no more
         yield "SciPy map_coordinates", scipy, 1e-3
 
 
@@ -214,13 +214,25 @@ def interleaved(
     timed = {}
     for name, run in found.items():
         seconds = min(repeated(run, 1).time().wall for _ in range(3))
-        timed[name] = repeated(run, max(1, min(1000, int(TARGET_SECONDS / seconds))))
+        number = max(1, min(1000, int(TARGET_SECONDS / seconds)))
+        timed[name] = Way(functools.partial(called_once, run), number)
     return Interleaved(f"resampler {case.name}, {direction}, {points}, {dtype}", timed)
+
+
+def called_once(run: Run) -> Run:
+    """Wakes threads, and the processors that a way with one thread has left idle."""
+    run()
+    return run
+
+
+def number_of_threads() -> int:
+    """Returns what `set_threads` has set."""
+    return tf.config.threading.get_intra_op_parallelism_threads()
 
 
 def set_threads(number: int) -> None:
     """Sets the number of threads of all; TensorFlow must not have computed yet to change it."""
-    if tf.config.threading.get_intra_op_parallelism_threads() != number:
+    if number_of_threads() != number:
         tf.config.threading.set_intra_op_parallelism_threads(number)
     if importlib.util.find_spec("torch"):
         importlib.import_module("torch").set_num_threads(number)

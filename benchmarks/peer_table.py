@@ -148,12 +148,14 @@ def _about(runs: Sequence[Results]) -> list[str]:
     versions: dict[str, str] = {}
     for run in runs:
         versions = {**run.versions, **versions}
-    last = max(runs, key=lambda run: run.date)
+    by_date = sorted(runs, key=lambda run: run.date)
+    last = by_date[-1]
+    revisions = ", ".join(dict.fromkeys(run.revision for run in by_date))
     reference = {
         name: statistics.median(run.reference[name] for run in runs) for name in last.reference
     }
     return [
-        f"Revision {last.revision}, {last.date[:10]}, on {last.machine}. With "
+        f"Revision {revisions}, {last.date[:10]}, on {last.machine}. With "
         + ", ".join(f"{name} {version}" for name, version in versions.items())
         + ". Reference work: "
         + ", ".join(f"{name} {readable(seconds)}" for name, seconds in reference.items())
