@@ -348,11 +348,25 @@ def test_gradients_of_gradients_are_refused(path):
 def test_one_image_gives_the_same_bits_as_many(path):
     """How the work is divided depends on the batch; the results do not."""
     random = np.random.default_rng(0)
-    one = random_tensors(random, (1, 40, 30, 5), 6000)
+    one = random_tensors(random, (1, 40, 30, 5), 25000)
     alone = sample_and_gradients(*one)
     together = sample_and_gradients(*(tf.tile(t, [8] + [1] * (t.shape.rank - 1)) for t in one))
     for result, expected in zip(together, alone, strict=True):
         assert np.array_equal(result[3].numpy(), expected[0].numpy())
+
+
+def test_large_results(path):
+    """Results of megabytes, for which the compiled op asks for large pages."""
+    size, channels = 600, 4
+    images = np.random.default_rng(0).integers(-8, 9, (2, size, size, channels))
+    data = tf.constant(images, tf.float32)
+    x, y = np.meshgrid(np.arange(size), np.arange(size))
+    warp = tf.tile(tf.constant(np.stack([x, y], -1)[None], tf.float32), [2, 1, 1, 1])
+    samples, grad_data, grad_warp = sample_and_gradients(data, warp, tf.ones_like(data))
+    np.testing.assert_array_equal(samples, images)
+    np.testing.assert_array_equal(grad_data, np.ones_like(images))
+    slopes = np.diff(images, axis=2).sum(-1)
+    np.testing.assert_array_equal(grad_warp[:, :, :-1, 0], slopes)
 
 
 def test_the_compiled_op_is_there():

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <new>
 
+#include "large_pages.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
 #include "tensorflow/core/platform/threadpool.h"
@@ -128,6 +129,7 @@ template <typename Data, typename Warp>
 struct CpuEngine {
   static absl::Status Forward(tensorflow::OpKernelContext* context, const ResamplerShape& shape,
                               const Data* data, const Warp* warp, Data* output) {
+    AdviseLargePages(output, shape.batch * shape.points * shape.channels * sizeof(Data));
     Pool pool(context);
     ResamplerForward(shape, data, warp, output, pool);
     return pool.status();
@@ -136,6 +138,9 @@ struct CpuEngine {
   static absl::Status Backward(tensorflow::OpKernelContext* context, const ResamplerShape& shape,
                                const Data* data, const Warp* warp, const Data* grad_output,
                                Data* grad_data, Warp* grad_warp) {
+    AdviseLargePages(grad_data,
+                     shape.batch * shape.height * shape.width * shape.channels * sizeof(Data));
+    AdviseLargePages(grad_warp, shape.batch * shape.points * 2 * sizeof(Warp));
     Pool pool(context);
     ResamplerBackward(shape, data, warp, grad_output, grad_data, grad_warp, pool);
     return pool.status();
