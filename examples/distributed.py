@@ -205,10 +205,13 @@ class Training:
     def _start_again(self, processes: Processes, name: str, status: int) -> None:
         """Starts a process again that was killed, or all of them.
 
-        When a process is killed, those that depend on it fail. One that fails while all others are
-        well has an error of its own, which would only come again.
+        When a process is killed, those that depend on it fail; some only when that one has been
+        started again, since TensorFlow does not always see why a connection was lost. One that
+        fails while all others are well has an error of its own, which would only come again.
         """
         victims = processes.killed()
+        if not victims and self._restarts and processes.lost_connection(name):
+            victims = [name]
         self._restarts += 1
         if not victims or self._restarts > MAX_RESTARTS:
             raise processes.failure(name, status)

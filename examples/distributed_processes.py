@@ -101,6 +101,7 @@ class Processes:
 
     def start(self, name: str, program: Program) -> None:
         """Starts a program."""
+        self._errors.pop(name, None)
         with self._log(name).open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, __file__, program.module, *program.arguments],
@@ -157,6 +158,10 @@ class Processes:
     def killed(self) -> list[str]:
         """Returns the names of those that a signal has ended."""
         return [name for name, child in self._running.items() if (child.process.poll() or 0) < 0]
+
+    def lost_connection(self, name: str) -> bool:
+        """Tells whether a program failed since it could not reach another process."""
+        return self._errors.get(name, "").startswith(("UnavailableError", "AbortedError"))
 
     def failure(self, name: str, status: int) -> ProgramError:
         """Returns the error that says how a program failed."""

@@ -111,7 +111,8 @@ class TestWays:
         """A worker dies, and the others go on without a step back."""
         found = run("parameter_server", kill=("worker:1", 25))
         assert re.search(r"^worker:1 died .*; started again: worker:1$", found["said"], re.M)
-        assert "goes on from" not in found["said"]
+        if "chief:0 died" not in found["said"]:  # for a lost connection, on a busy machine
+            assert "goes on from" not in found["said"]
         check_trained(found)
 
     def test_one_worker_and_parameter_server_are_single(
@@ -219,6 +220,36 @@ def test_failure_that_another_death_caused_is_no_error(
         "    raise OSError('lost connection')"
     )
     assert training.run(tmp_path / "logs") == {"result": 1}
+
+
+def test_failure_after_another_was_started_again_is_no_error(
+    programs: Any, tmp_path: pathlib.Path
+) -> None:
+    """The chief hears of the death only when the worker is there again."""
+    training = programs(
+        "class UnavailableError(Exception): ...\n"
+        "if name[0] == 'worker':\n"
+        "    life = len(list(folder.glob(f'life_{name[1]}_*')))\n"
+        "    (folder / f'life_{name[1]}_{life}').touch()\n"
+        "    if name[1] == 1 and life == 0:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    time.sleep(1000)\n"
+        "elif (folder / 'lost').exists():\n"
+        "    report(result=1)\n"
+        "else:\n"
+        "    while not (folder / 'life_1_1').exists():\n"
+        "        time.sleep(0.01)\n"
+        "    (folder / 'lost').touch()\n"
+        "    raise UnavailableError('socket closed')",
+        jobs={"worker": 2, "chief": 1},
+        main="chief:0",
+        alone="worker",
+    )
+    with distributed.console.capture() as capture:
+        assert training.run(tmp_path / "logs") == {"result": 1}
+    said = capture.get()
+    assert re.search(r"^worker:1 died with status -9; started again: worker:1$", said, re.M)
+    assert re.search(r"^chief:0 died .*; started again: worker:0, worker:1, chief:0$", said, re.M)
 
 
 PARENT = """
