@@ -125,9 +125,25 @@ def coordinate(trainer: Trainer, strategy: Any) -> None:
             for i in indices
         ]
         for loss in losses:
-            trainer.keep(loss.fetch())
+            trainer.keep(fetch(loss, coordinator))
             report(step=int(trainer.step))
     report(**trainer.result())
+
+
+def fetch(value: Any, coordinator: Any) -> Any:
+    """Returns what a worker computed.
+
+    TensorFlow calls a value ready when it is still with the worker, which may die before it is
+    fetched. Then the coordinator has another worker compute it.
+
+    Raises:
+        tf.errors.OpError: If the computation failed, or a parameter server did.
+    """
+    try:
+        return value.fetch()
+    except tf.errors.OpError:
+        coordinator.join()  # raises what no other worker can do better
+        return value.fetch()
 
 
 def main(arguments: Sequence[str]) -> None:

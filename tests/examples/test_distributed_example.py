@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 # Where a program finds the files beside it.
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
@@ -28,6 +29,7 @@ import distributed
 from digits import Digits
 from distributed import Batches, Settings, Training, Way
 from distributed_processes import ProgramError, free_addresses
+from distributed_training import fetch
 
 EXAMPLES = pathlib.Path(distributed.__file__).parent
 STEPS, EVERY = 80, 20  # an epoch, and its checkpoints
@@ -150,6 +152,35 @@ def test_batches_are_all_digits_in_an_order_of_each_epoch() -> None:
         assert sorted(np.concatenate(epoch)) == list(range(200))
     assert np.any(first[0] != second[0])
     np.testing.assert_array_equal(again[6].labels, second[2])
+
+
+class Value:
+    """A value that is lost with its worker, and there when another one has computed it."""
+
+    def __init__(self, mended: bool) -> None:
+        self._mended, self._joined = mended, False
+
+    def fetch(self) -> float:
+        if not self._joined:
+            raise tf.errors.UnavailableError(None, None, "socket closed")
+        return 0.5
+
+    def join(self) -> None:
+        if not self._mended:
+            raise tf.errors.InternalError(None, None, "on purpose")
+        self._joined = True
+
+
+def test_a_value_that_is_lost_with_its_worker_is_fetched_from_another() -> None:
+    """The real case is in `test_parameter_server`, now and then."""
+    value = Value(mended=True)
+    assert fetch(value, value) == 0.5
+
+
+def test_fetch_tells_why_no_worker_can_compute() -> None:
+    value = Value(mended=False)
+    with pytest.raises(tf.errors.InternalError, match="on purpose"):
+        fetch(value, value)
 
 
 # The processes, with programs that are over at once.
