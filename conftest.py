@@ -1,6 +1,8 @@
 """Fixtures for the tests of all packages."""
 
 import os
+import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,3 +19,12 @@ def names_begin_anew(request: pytest.FixtureRequest) -> None:
         import tensorflow.compat.v1 as tf1
 
         tf1.reset_default_graph()
+
+
+@pytest.fixture(autouse=True)
+def seed_ends_with_its_test() -> Iterator[None]:
+    """Lets what is random be so again: with a seed, each new function draws the same numbers."""
+    yield
+    tf = sys.modules.get("tensorflow")  # not imported for the tests that do without
+    if tf is not None and tf.compat.v1.get_seed(None)[0] is not None:
+        tf.random.set_seed(None)
