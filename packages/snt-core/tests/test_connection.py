@@ -184,11 +184,12 @@ class TestErrorsOfBuild:
 
         inner = snt.Module(fail, name="inner")
         middle = snt.Module(lambda: inner(), name="middle")
+        outer = snt.Module(lambda: middle(), name="outer")
         with pytest.raises(ValueError, match="deep") as caught:
-            snt.Module(lambda: middle(), name="outer")()
+            outer()
         message = caught.value.args[0]
         assert message.count("originally defined at:") == 1
-        assert message.endswith("inside 'middle'\ninside 'outer'")
+        assert message.endswith(f"inside '{middle.scope_name}'\ninside '{outer.scope_name}'")
 
     def test_leave_other_exceptions_alone(self) -> None:
         error = ValueError(3, "details")
